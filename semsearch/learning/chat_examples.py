@@ -22,8 +22,8 @@ from ..text.instructions import strip_instructions
 from .recorded_sources import load_hits
 from .training_examples import Example, Reason
 
-MAX_EXCERPT_SENTENCES = 4
-"""The prompt asks for one to four sentences; a longer excerpt would teach another length."""
+MAX_EXCERPT_SENTENCES = 8
+"""The prompt asks for a few sentences or a short list; a longer excerpt would teach another length."""
 
 MAX_MARKERS = 3
 """Of one sentence, as in the prompt."""
@@ -124,11 +124,17 @@ def _build_reply(answer: Answer, passages: Sequence[Passage]) -> str | None:
 
 
 def _build_excerpt_reply(citation: Citation, passages: Sequence[Passage]) -> str | None:
-    """Return the sentences of a copied span, each with its marker."""
+    """Return the sentences of a copied span, each with its marker, and each on a line of its own if it was."""
     markers = _find_markers(citation, passages)
     if not 1 <= len(markers) <= MAX_EXCERPT_SENTENCES:
         return None
-    return " ".join(_add_markers(text, [marker]) for marker, text in markers)
+    parts, end = list[str](), 0
+    for marker, text in markers:
+        start = max(end, citation.quote.find(text, end))
+        separator = "\n" if "\n" in citation.quote[end:start] else " "
+        parts += [separator if parts else "", _add_markers(text, [marker])]
+        end = start + len(text)
+    return "".join(parts)
 
 
 def _cite(sentence: AnswerSentence, citations: Sequence[Citation], passages: Sequence[Passage]) -> str | None:

@@ -47,10 +47,10 @@ def _replace(pattern: ScreeningPattern, text: str) -> str:
 
 
 def passes_luhn(text: str) -> bool:
-    """Return whether the digits of a text are a card number of 13 to 19 digits with a valid check digit."""
+    """Return whether the digits of a text are a card number of 14 to 19 digits with a valid check digit."""
     digits = [int(character) for character in text if character.isdecimal()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    return 14 <= len(digits) <= 19 and len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 def is_iban(text: str) -> bool:
@@ -68,9 +68,9 @@ def is_phone_number(text: str) -> bool:
 
 
 def is_public_address(text: str) -> bool:
-    """Return whether a text is an IPv4 address of the public internet."""
+    """Return whether a text is an IPv4 address of the public internet, and no number of a section such as 1.2.3.4."""
     try:
-        return ipaddress.IPv4Address(text).is_global
+        return len(text) > len("1.2.3.4") and ipaddress.IPv4Address(text).is_global
     except ValueError:
         return False
 
@@ -104,7 +104,11 @@ PATTERNS = (
     ),
     ScreeningPattern("e-mail", re.compile(r"[\w.+%-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}")),
     ScreeningPattern("iban", re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}"), is_iban),
-    ScreeningPattern("card-number", re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])"), passes_luhn),
+    ScreeningPattern(
+        "card-number",
+        re.compile(r"(?<![0-9])(?:[346][0-9]|5[1-5]|2[2-7])(?:[ -]?[0-9]){12,17}(?![0-9])"),
+        passes_luhn,
+    ),
     ScreeningPattern("social-security-number", re.compile(r"(?<![0-9-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9-])")),
     ScreeningPattern(
         "phone-number", re.compile(r"(?:\+|(?<![0-9])00)[1-9][0-9]{0,2}(?:[ ().\-/]{0,3}[0-9]){7,12}"), is_phone_number

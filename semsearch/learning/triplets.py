@@ -12,6 +12,9 @@ from .training_examples import Example, normalize
 MAX_NEGATIVES = 3
 """For each positive passage."""
 
+SKIPPED_HITS = 3
+"""The best hits of a search often hold the answer too, also those that an answer does not cite."""
+
 SEARCHED_NEGATIVES = 20
 """Hits of the search for negatives, where the answer's own hits hold none."""
 
@@ -81,11 +84,11 @@ def _iter_candidates(collection: Collection, rated: RatedAnswer) -> Iterator[tup
     wrong_ids = [c.chunk_id for c in record.answer.citations if c.marker == _wrong_marker(rated)]
     yield from ((chunk, True) for chunk in load_chunks(collection, wrong_ids).values())
     hits = [chunk for chunk, _ in load_hits(collection, record)]
-    # The worst hits come first: the best ones that are not cited often hold the answer too.
-    yield from ((chunk, False) for chunk in reversed(hits))
+    yield from ((chunk, False) for chunk in hits[SKIPPED_HITS:])
     # Lexical: it sends no request to a model server.
     found = collection.search(record.search_question, SEARCHED_NEGATIVES, mode="lexical")
-    yield from ((chunk, False) for chunk in load_chunks(collection, [hit.chunk_id for hit in reversed(found)]).values())
+    found_ids = [hit.chunk_id for hit in found[SKIPPED_HITS:]]
+    yield from ((chunk, False) for chunk in load_chunks(collection, found_ids).values())
 
 
 def _wrong_marker(rated: RatedAnswer) -> int | None:

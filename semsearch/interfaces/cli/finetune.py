@@ -142,7 +142,7 @@ def _format_report(report: ExportReport) -> str:
         lines.append(f"left out {output.format_count(report.duplicates, 'duplicate')}")
     if report.limited:
         lines.append(f"left out {output.format_count(report.limited, 'example')} of owners who rated too many")
-    lines += [f"no chat example: {output.format_count(n, 'answer')} {why}" for why, n in report.skipped.items()]
+    lines += [f"no chat example: {output.format_count(n, 'answer')} ({why})" for why, n in report.skipped.items()]
     verb = "masked" if report.masked else "left out"
     lines += [f"{verb} {output.format_count(n, 'example')} with {name}" for name, n in report.screened.items()]
     if report.training is not None:

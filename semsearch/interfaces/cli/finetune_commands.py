@@ -11,9 +11,14 @@ from .options import collection_option
 _file_path = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
-def finetune() -> None:
-    """Export training data from recorded answers and feedback, and run training jobs on the chat server."""
+@click.group(invoke_without_command=True)
+@accept_global_options
+def finetune(context: CliContext) -> None:
+    """List training jobs; export training data from recorded answers and feedback; start, watch and cancel a job."""
+    if click.get_current_context().invoked_subcommand is None:
+        from .finetune import run_status
+
+        run_status(context, None)
 
 
 @finetune.command()
