@@ -174,6 +174,18 @@ def test_follow_up_has_its_conversation(library: Library, server: FineTuningServ
     assert report.skipped == {"its session was deleted": 2}
 
 
+def test_documents_outside_the_filter_of_a_caller_are_not_exported(library: Library, tmp_path: Path) -> None:
+    """Neither as a cited source, nor as another passage of a prompt, nor as a negative of a triplet."""
+    for thing in THINGS[:4]:
+        library.add_feedback(ask(library, thing).id, helpful=True)
+    narrow = Caller("local", filter={"uri": {"$in": ["lamp.txt", "boat.txt", "chapel.txt", "well.txt", "lift.txt"]}})
+    report = export_training_data(library, ExportOptions(tmp_path / "out", "default", held_out=0.0), caller=narrow)
+    text = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
+    assert report.skipped == {"sources have changed": 2}
+    assert "The lamp is" in text
+    assert not re.search("The (foghorn|crane|kitchen|garden|museum) is", text)
+
+
 def test_share_of_held_out_examples_is_bounded(library: Library, tmp_path: Path) -> None:
     """More than half is refused before anything is written."""
     with pytest.raises(InvalidError, match=r"between 0 and 0\.5, not 0\.9"):

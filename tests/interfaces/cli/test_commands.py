@@ -119,12 +119,6 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("finetune", [], lambda out: out, []),
     ("finetune export", ["out", "--kind", "embedding"], lambda out: (out["answers"], len(out["files"])), (1, 2)),
     ("finetune status", [], lambda out: out, []),
-    (
-        "finetune use",
-        ["ft:m", "--profile", "support", "--yes"],
-        lambda out: (out["model"], out["is_used"]),
-        ("ft:m", True),
-    ),
     ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
@@ -136,6 +130,12 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("config", [], lambda out: set(out[0]), {"name", "variable", "value", "source", "origin", "is_used"}),
     ("config plugins", [], lambda out: out, []),
     ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
+    (
+        "finetune use",
+        ["ft:m", "--profile", "support", "--yes"],
+        lambda out: (out["model"], out["is_used"]),
+        ("ft:m", 1),
+    ),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]
