@@ -65,6 +65,21 @@ def test_chat_examples_are_the_messages_that_ask_sent(
     assert report.training.usd == pytest.approx(report.training.tokens * 2e-6)
 
 
+def test_neighbours_of_a_hit_are_in_the_prompt_as_ask_sent_them(
+    library: Library, server: FineTuningServer, tmp_path: Path
+) -> None:
+    """A passage of a long document has the chunks around its hit."""
+    sentences = [f"Stair {number} of the tower leads past window {number * 7} to the north." for number in range(200)]
+    open_collection(library).upsert([text_source("tower.txt", " ".join(sentences))])
+    answer = open_collection(library).ask("Which window does stair 90 of the tower lead past?", k=1)
+    assert len(answer.hits) == 1
+    sent = server.calls[-1].body["messages"]
+    assert len(sent[-1]["content"]) > 2 * len(answer.hits[0].text)
+    library.add_feedback(answer.id, helpful=True)
+    _, lines = export(library, tmp_path / "out", held_out=0.0)
+    assert hide_random_parts(lines["chat.train.jsonl"][0]["messages"][:-1]) == hide_random_parts(sent)
+
+
 def check_reply(prompt: str, reply: str) -> str:
     """Return the quote that a reply cites in its prompt; every sentence must cite one."""
     passages = [

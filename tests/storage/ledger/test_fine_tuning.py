@@ -63,5 +63,6 @@ def test_job_is_replaced_and_belongs_to_its_owner(ledger: LocalLedger, tmp_path:
 def test_missing_ledger_has_neither(tmp_path: Path) -> None:
     """Reading does not create the file."""
     with closing(LocalLedger(tmp_path / "none")) as ledger:
-        assert ledger.list_rated_answers(None, since=0.0, limit=1) == ledger.list_fine_tuning_jobs("ann") == []
+        assert ledger.list_rated_answers(None, since=0.0, limit=1) == []
+        assert ledger.list_fine_tuning_jobs("ann") == []
         assert not ledger.path.exists()
