@@ -100,7 +100,7 @@ class FineTuningJobs:
         reservation = self._reserve(plan)
         try:
             files = self._run(lambda client: _upload(client, plan))
-        except BaseException:
+        except (SemsearchError, KeyboardInterrupt):
             self._release(reservation)
             raise
         try:
