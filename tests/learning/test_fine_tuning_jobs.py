@@ -44,6 +44,7 @@ def make_library(tmp_path: Path) -> Callable[[Settings], Library]:
     return lambda settings: Library(tmp_path / "indexes", settings=settings)
 
 
+@pytest.mark.slow
 def test_job_from_submission_to_its_model(
     make_library: Callable[[Settings], Library], settings: Settings, server: FineTuningServer, tmp_path: Path
 ) -> None:
