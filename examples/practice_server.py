@@ -49,7 +49,7 @@ class PracticeHandler(BaseHTTPRequestHandler):
             reply: dict[str, object] = {"object": "chat.completion", "choices": [choice], "usage": usage}
             self._send_json(200, {**base, **reply})
             return
-        chunks = [
+        chunks: list[dict[str, object]] = [
             {"index": 0, "delta": {"content": word}, "finish_reason": None} for word in re.findall(r"\S+\s*", text)
         ]
         chunks.append({"index": 0, "delta": {}, "finish_reason": "stop"})

@@ -1,7 +1,7 @@
 """Build passages from ranked chunks: the text that a model reads and an answer can cite. Does not rank chunks."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,12 +25,18 @@ _ID_LETTERS, _ID_DIGITS = "bcdfghjkmnpqrstvwxz", "23456789"
 """Without vowels and signs that look alike: no id is a word."""
 
 
-def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighbour_chunks: int) -> list[Passage]:
+def build_passages(
+    snapshot: ReadSnapshot,
+    ranked: Sequence[ScoredChunk],
+    neighbour_chunks: int,
+    *,
+    choose: Callable[[str], str] = secrets.choice,
+) -> list[Passage]:
     """Return passages of the ranked chunks, best first; consecutive chunks of a section make one passage.
 
     The words that `MAX_PASSAGE_WORDS` leaves are filled with `neighbour_chunks` chunks on each side of a ranked chunk,
     those of the best chunk first. A passage never crosses a page, a heading or the end of a role: these hold for each
-    of its sentences.
+    of its sentences. `choose` takes a character of a text at random, for the ids.
     """
     budget = _WordBudget()
     scores = {(chunk.document_id, chunk.ordinal): score for chunk, score in ranked if budget.add_if_fits(chunk)}
@@ -42,7 +48,7 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
                 budget.add_if_fits(neighbour)
     passages = [(run[0].document_id, _build_passage(run, scores)) for run in _group_consecutive(budget.chunks)]
     passages.sort(key=lambda item: (-item[1].score, item[1].uri, item[1].start))
-    prefix = _make_id_prefix()
+    prefix = _make_id_prefix(choose)
     numbered = [
         (document_id, replace(passage, id=f"{prefix}{number}"))
         for number, (document_id, passage) in enumerate(passages, 1)
@@ -68,14 +74,14 @@ def _add_blocks(snapshot: ReadSnapshot, document_id: int, passage: Passage) -> P
     return replace(passage, blocks=tuple(snapshot.blocks(document_id, start, end)))
 
 
-def _make_id_prefix() -> str:
+def _make_id_prefix(choose: Callable[[str], str]) -> str:
     """Return the random begin of all passage ids of one request, one of 438,976.
 
     It is random so that no document can hold an id that cites something, such as itself. It is the same for all
     passages because small models copy a text more reliably that they have read several times, and so that only one
     of many guesses in a document could be right.
     """
-    return "".join(map(secrets.choice, (_ID_LETTERS, _ID_DIGITS, _ID_LETTERS, _ID_DIGITS, _ID_LETTERS)))
+    return "".join(map(choose, (_ID_LETTERS, _ID_DIGITS, _ID_LETTERS, _ID_DIGITS, _ID_LETTERS)))
 
 
 class _WordBudget:

@@ -88,16 +88,18 @@ def build_messages(
     system: str | None = None,
     allow_unsupported: bool = False,
     previous_draft: str = "",
+    fence: str = "",
 ) -> list[dict[str, str]]:
     """Return the messages that make a model answer `question` from `passages`.
 
     `system` is added to the rules and replaces none. With `allow_unsupported` the model may write more than the
     passages say. `previous_draft` is an earlier reply that no passage supports; the model is asked to correct it.
+    `fence` is the text around each passage, by default a random one.
     """
     rules = _DRAFT_RULES if allow_unsupported else _GROUNDED_RULES
     if system:
         rules = f"{rules}\n\n{_OPERATOR_NOTE}{_neutralize(system)}"
-    fence = secrets.token_hex(8)
+    fence = fence or secrets.token_hex(8)
     parts = [
         f"Question: {_to_line(question)}\n"
         f"Each passage stands between a line that begins with <{fence}> and a line </{fence}>.",

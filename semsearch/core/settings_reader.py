@@ -280,7 +280,7 @@ class SettingsReader:
         )
 
     def _read_price(self, model: str, file: ConfigFile) -> Price:
-        table = self._table_reader(f"prices.{model}", file, ["since", "input", "output", "cached"])
+        table = self._table_reader(f"prices.{model}", file, ["since", "input", "output", "cached", "training"])
         since = file.table.get("since", date.min)
         if not isinstance(since, date):
             raise InvalidError(f"{file.label}: prices.{model}.since is not a date such as 2026-11-01")
@@ -288,4 +288,5 @@ class SettingsReader:
         if price is None:
             raise InvalidError(f"{file.label}: prices.{model} needs an input: US dollars per million tokens")
         output, cached = table.read_number("output", float, 0.0, 1e6), table.read_number("cached", float, 0.0, 1e6)
-        return Price(model, since.isoformat(), price, output or 0.0, cached)
+        training = table.read_number("training", float, 0.0, 1e6)
+        return Price(model, since.isoformat(), price, output or 0.0, cached, training)

@@ -12,8 +12,8 @@ from typing import Any
 
 from .errors import ConflictError
 
-Changes = Mapping[str, Mapping[str, str | None]]
-"""New values by table and key; None removes the key."""
+Changes = Mapping[str, Mapping[str, str | int | float | None]]
+"""New values by table, such as `chat` or `profiles.support`, and key; None removes the key."""
 
 _HEADER = re.compile(r"\s*\[")
 _VALUE = r"""\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s#"'\[{]+)"""
@@ -47,19 +47,29 @@ def quote_toml(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def format_toml(value: str | float) -> str:
+    """Return a string or a number of TOML."""
+    return quote_toml(value) if isinstance(value, str) else repr(value)
+
+
 def _apply(table: dict[str, Any], changes: Changes) -> dict[str, Any]:
     """Return the parsed file as it must be after the changes; a table without values equals none."""
-    result = dict(table)
+    result = table
     for name, values in changes.items():
-        old = table.get(name, {})
-        merged = {**(old if isinstance(old, dict) else {}), **values}
-        kept = {key: value for key, value in merged.items() if value is not None}
-        if kept or name in table:
-            result[name] = kept
+        result = _apply_to_table(result, name.split("."), values)
     return result
 
 
-def _edit_table(text: str, table: str, values: Mapping[str, str | None]) -> str:
+def _apply_to_table(table: dict[str, Any], path: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parsed table with the values set in the subtable at a path."""
+    if not path:
+        return {key: value for key, value in {**table, **values}.items() if value is not None}
+    old = table.get(path[0], {})
+    changed = _apply_to_table(old if isinstance(old, dict) else {}, path[1:], values)
+    return {**table, path[0]: changed} if changed or path[0] in table else table
+
+
+def _edit_table(text: str, table: str, values: Mapping[str, str | int | float | None]) -> str:
     """Return the text with the values of one table set."""
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = text.split(newline)
@@ -87,7 +97,7 @@ def _append_header(lines: list[str], table: str) -> tuple[list[str], int]:
     return lines, len(lines) - 2
 
 
-def _set_values(section: list[str], values: Mapping[str, str | None]) -> list[str]:
+def _set_values(section: list[str], values: Mapping[str, str | int | float | None]) -> list[str]:
     """Return the lines of one table with the values set; new ones follow its last setting."""
     for key, value in values.items():
         row = _find_key(section, key)
@@ -95,7 +105,7 @@ def _set_values(section: list[str], values: Mapping[str, str | None]) -> list[st
             section = [*section[:row], *_replace_value(section[row], value), *section[row + 1 :]]
         elif value is not None:
             end = max(row for row, line in enumerate(section) if row == 0 or _is_setting(line)) + 1
-            section = [*section[:end], f"{key} = {quote_toml(value)}", *section[end:]]
+            section = [*section[:end], f"{key} = {format_toml(value)}", *section[end:]]
     return section
 
 
@@ -104,12 +114,12 @@ def _find_key(section: list[str], key: str) -> int | None:
     return next((row for row, line in enumerate(section) if pattern.fullmatch(line)), None)
 
 
-def _replace_value(line: str, value: str | None) -> list[str]:
+def _replace_value(line: str, value: str | int | float | None) -> list[str]:
     """Return the line with another value and its comment; no line if the value is None."""
     if value is None:
         return []
     name, _, rest = line.partition("=")
-    return [f"{name}= {quote_toml(value)}{re.sub(_VALUE, '', rest, count=1)}"]
+    return [f"{name}= {format_toml(value)}{re.sub(_VALUE, '', rest, count=1)}"]
 
 
 def _is_setting(line: str) -> bool:

@@ -70,3 +70,15 @@ def test_every_text_can_be_a_value(value: str) -> None:
     """Quotes, backslashes and control characters are escaped."""
     assert tomllib.loads(f"a = {quote_toml(value)}") == {"a": value}
     assert tomllib.loads(edit_toml(FILE, {"chat": {"model": value}}))["chat"]["model"] == value
+
+
+def test_subtable_is_added_and_changed_with_numbers() -> None:
+    """A profile is a table below `profiles`; numbers stay numbers, and other profiles stay as they are."""
+    text = '[profiles.other]\nk = 3\n\n[profiles.support] # ours\nmodel = "a" # old\n'
+    edited = edit_toml(text, {"profiles.support": {"model": "b", "k": 8, "temperature": 0.0}, "profiles.new": {"k": 1}})
+    assert tomllib.loads(edited)["profiles"] == {
+        "other": {"k": 3},
+        "support": {"model": "b", "k": 8, "temperature": 0.0},
+        "new": {"k": 1},
+    }
+    assert 'model = "b" # old' in edited

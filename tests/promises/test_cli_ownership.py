@@ -20,13 +20,16 @@ OWNED_IDS = {"answer_id": "answer", "session": "session"}
 """Parameters of verbs that name what belongs to an owner, and the kind of their ids."""
 
 OTHER_PARAMETERS = frozenset(
-    "paths collection embedder include exclude prune yes dry_run batch metadata root uri verbose quiet data_dir config"
-    " as_json query k filters mode diversity explain question profile policy model max_tokens temperature system"
-    " require_answer uris accept_loss by since name host port workers allowed_hosts access_log server key_file key_env"
-    " chat_model embedding_model no_check queries qrels against against_mode ask limit baseline tolerance save"
-    " html_path helpful wrong_marker right_chunk comment file owner scopes collections filter_text requests_per_minute"
-    " tokens_per_minute streams day_usd expires key_id overlap log_format offline strategy texts recommend chunks"
-    " per_document not_like accepted rejected overwrite held_out all_owners include_single".split()
+    (
+        "accept_loss accepted access_log against against_mode all_owners allowed_hosts as_json ask baseline batch by"
+        " chat_model chunks collection collections comment config data_dir day_usd diversity dry_run embedder"
+        " embedding_model epochs exclude expires explain file filter_text filters folder held_out helpful host html_path"
+        " include include_single job_id job_or_model k key_env key_file key_id kind limit log_format mask max_tokens"
+        " metadata mode model name no_check not_like offline overlap overwrite owner paths per_document policy port"
+        " profile prune qrels queries query question quiet recommend rejected requests_per_minute require_answer"
+        " right_chunk root save scopes server since strategy streams suffix system temperature texts tokens_per_minute"
+        " tolerance uri uris validation verbose workers wrong_marker yes"
+    ).split()
 )
 """Parameters that name nothing of an owner: options, files, and what every local caller may see."""
 
@@ -52,7 +55,7 @@ def test_every_parameter_is_known() -> None:
     names = {name for _, parameters in list_verbs(cli) for name in parameters}
     assert names - OWNED_IDS.keys() - OTHER_PARAMETERS == set()
     verbs = {verb for verb, parameters in list_verbs(cli) if OWNED_IDS.keys() & set(parameters)}
-    assert verbs == {("feedback",), ("ask",), ("recommend",)}
+    assert verbs == {("feedback", "add"), ("ask",), ("recommend",)}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ..types.answers import (
 from ..types.documents import ChunkedDocument, Ids, PutResult, SourceRoot, Vectors
 from ..types.feedback import Feedback
 from ..types.filters import Filter
+from ..types.fine_tuning import FineTuningJob
 from ..types.originals import StoredOriginal
 from ..types.rated_answers import RatedAnswer
 from ..types.search import FacetValue, ScoredIds, StoredChunk
@@ -119,6 +120,12 @@ class Ledger(Protocol):
 
     def has_several_owners(self) -> bool:
         """Return whether answers of more than one owner are recorded, in any collection."""
+
+    def save_fine_tuning_job(self, job: FineTuningJob) -> None:
+        """Store a fine-tuning job; it replaces one of the same owner and id."""
+
+    def list_fine_tuning_jobs(self, owner: str) -> list[FineTuningJob]:
+        """Return the fine-tuning jobs of this owner, the newest first."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

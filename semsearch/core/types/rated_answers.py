@@ -12,3 +12,5 @@ class RatedAnswer:
 
     record: AnswerRecord
     feedback: Feedback | None = None
+    stored_owner: str = ""
+    """`Caller.record_owner` of the caller who asked, which also has the sessions of that caller."""

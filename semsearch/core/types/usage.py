@@ -11,8 +11,9 @@ from typing import Literal
 from ..short_repr import format_fields
 from ..tracing import Trace, get_current_trace
 
-Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check"]
-RequestKind = Literal["embedding", "chat"]
+Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check", "train"]
+RequestKind = Literal["embedding", "chat", "training"]
+UploadPurpose = Literal["batch", "fine-tune"]
 UsageGroupBy = Literal["day", "key", "model", "collection", "purpose", "day,model"]
 
 ALL_OWNERS = ""
@@ -134,6 +135,14 @@ class ModelRequest:
     """0 for the first attempt, higher for retries."""
     is_batch: bool = False
     """Whether it uses the Batch API, at half the price."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileUpload:
+    """A file for a model server."""
+
+    data: bytes = field(repr=False)
+    purpose: UploadPurpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +314,5 @@ class Price:
     output: float = 0.0
     cached: float | None = None
     """Price of cached input; None means the price of other input."""
+    training: float | None = None
+    """Price of training on a million tokens; None if it is unknown."""

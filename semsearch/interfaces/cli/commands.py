@@ -19,6 +19,7 @@ from .doctor_command import doctor
 from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER
 from .feedback_command import feedback
+from .finetune_commands import finetune
 from .gaps_command import gaps
 from .help import add_epilogs
 from .init import init
@@ -325,6 +326,7 @@ cli.add_command(feedback)
 cli.add_command(recommend)
 cli.add_command(similar)
 cli.add_command(gaps)
+cli.add_command(finetune)
 cli.add_command(config)
 cli.add_command(doctor)
 cli.add_command(keys)

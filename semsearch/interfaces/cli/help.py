@@ -156,6 +156,38 @@ VERB_HELP = {
     "gaps report": VerbHelp(
         ("semsearch gaps report -c handbook --since 2026-11-01",), (_DATA_DIR, "SEMSEARCH_KEEP_DAYS")
     ),
+    "finetune": VerbHelp(
+        (
+            "semsearch finetune export training/",
+            "semsearch finetune submit training/chat.train.jsonl --model gpt-4.1-mini",
+        ),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__BASE_URL"),
+        (0, 1, 2, 3, 4, 5, 6, 7),
+    ),
+    "finetune export": VerbHelp(
+        (
+            "semsearch finetune export training/",
+            "semsearch finetune export training/ --kind chat --since 2026-10-01 --mask",
+        ),
+        (_DATA_DIR, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__SYSTEM"),
+        (0, 1, 2, 3, 7),
+    ),
+    "finetune submit": VerbHelp(
+        ("semsearch finetune submit training/chat.train.jsonl --model gpt-4.1-mini --epochs 2",),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__BASE_URL", "SEMSEARCH_BUDGET__DAY_USD"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "finetune status": VerbHelp(
+        ("semsearch finetune status", "semsearch finetune status ftjob-abc123"),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__BASE_URL"),
+        (0, 3, 4, 5, 6, 7),
+    ),
+    "finetune cancel": VerbHelp(
+        ("semsearch finetune cancel ftjob-abc123",), (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__BASE_URL"), (0, 3, 4, 5, 6, 7)
+    ),
+    "finetune use": VerbHelp(
+        ("semsearch finetune use ftjob-abc123 --profile support",), ("SEMSEARCH_CHAT__MODEL",), (0, 2, 3, 4, 6, 7)
+    ),
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),

@@ -13,10 +13,9 @@ from typing import TypeVar
 
 import click
 
-from ...core.config_files import ConfigFile, read_config
 from ...core.endpoints import Endpoint
-from ...core.errors import InvalidError, NotFoundError, StorageError, UnavailableError
-from ...core.settings import Settings, find_user_config
+from ...core.errors import InvalidError, NotFoundError, UnavailableError
+from ...core.settings import Settings
 from ...models.openai.responses import redact
 from ...models.openai.server_check import ListedModel, fetch_models
 from ...usage.pricing import PriceTable
@@ -24,7 +23,7 @@ from . import init_plan, output
 from .context import CliContext
 from .init_models import ModelChooser
 from .init_plan import LOCAL_EMBEDDER, KeySource, Plan, Server
-from .init_writing import Choice, Target, write_choice
+from .init_writing import Choice, Target, read_target, write_choice
 
 _FLAGS = "--server openai|URL|none, --key-file FILE or --key-env NAME, --chat-model, --embedding-model, --yes"
 _OPENAI_KEY = "OPENAI_API_KEY"
@@ -51,7 +50,7 @@ class InitOptions:
 
 def run_init(context: CliContext, options: InitOptions) -> None:
     """Write the configuration file of the user; nothing is written after an error."""
-    target = _read_target(context)
+    target = read_target(context, "init")
     asks = not options.yes and sys.stdin.isatty() and sys.stderr.isatty()
     server = _choose_server(options, asks=asks)
     if server.kind == "none":
@@ -76,19 +75,6 @@ def _choose_models(options: InitOptions, server: Server, target: Target, *, asks
     embedder = f"openai:{embedding.model}" if embedding else LOCAL_EMBEDDER
     plan = replace(plan, chat_model=chat.model if chat else None, embedder=embedder)
     return Choice(plan, chat, embedding, notes)
-
-
-def _read_target(context: CliContext) -> Target:
-    path = find_user_config()
-    if path is None:
-        raise StorageError("there is no folder for your settings; set XDG_CONFIG_HOME or HOME to an absolute path")
-    if context.config:
-        raise InvalidError(f"init changes your own file, {path}; call it without --config")
-    file = read_config(path, str(path))
-    exists = file is not None
-    file = file or ConfigFile(path.resolve(), path.parent, str(path), "", {})
-    text = file.path.read_bytes().decode() if exists else ""
-    return Target(path, exists, text, file, Settings.load_file(file))
 
 
 def _choose_server(options: InitOptions, *, asks: bool) -> Server:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ...core.config_files import ConfigFile
+from ...core.config_files import ConfigFile, read_config
 from ...core.config_trust import format_value
-from ...core.errors import ConflictError, SemsearchError, StorageError
+from ...core.errors import ConflictError, InvalidError, SemsearchError, StorageError
 from ...core.private_files import make_private_folder, write_private_file
-from ...core.settings import Settings
+from ...core.settings import Settings, find_user_config
 from ...usage.cost_examples import ModelCost
 from . import init_costs, output
 from .context import CliContext
@@ -42,6 +42,32 @@ class Choice:
     chat: ModelCost | None = None
     embedding: ModelCost | None = None
     notes: Sequence[str] = ()
+
+
+def read_target(context: CliContext, verb: str) -> Target:
+    """Return the user's own file, which may not exist; InvalidError if the command names another one."""
+    path = find_user_config()
+    if path is None:
+        raise StorageError("there is no folder for your settings; set XDG_CONFIG_HOME or HOME to an absolute path")
+    if context.config:
+        raise InvalidError(f"{verb} changes your own file, {path}; call it without --config")
+    file = read_config(path, str(path))
+    exists = file is not None
+    file = file or ConfigFile(path.resolve(), path.parent, str(path), "", {})
+    text = file.path.read_bytes().decode() if exists else ""
+    return Target(path, exists, text, file, Settings.load_file(file))
+
+
+def write_target(target: Target, new_text: str, verb: str) -> None:
+    """Write the file, readable by the user only; ConflictError if it has changed since it was read."""
+    try:
+        make_private_folder(target.path.parent)
+        current = target.file.path.read_bytes() if target.file.path.exists() else b""
+        if current != target.text.encode():
+            raise ConflictError(f"{target.path} has changed in the meantime; call {verb} again")
+        write_private_file(target.file.path, new_text.encode())
+    except OSError as exc:
+        raise StorageError(f"{exc.filename or target.path} cannot be written: {exc.strerror}") from exc
 
 
 def write_choice(context: CliContext, target: Target, choice: Choice, *, yes: bool, asks: bool) -> None:

@@ -23,7 +23,7 @@ import httpx
 
 from ...core.errors import InvalidError, UnavailableError, UpstreamError
 from ...core.ports import Meter
-from ...core.types.usage import ModelRequest, RequestContext, Usage
+from ...core.types.usage import FileUpload, ModelRequest, RequestContext, UploadPurpose, Usage
 from .errors import (
     DEFAULT_POLICY,
     ApiCall,
@@ -180,7 +180,7 @@ class OpenAIClient:
 
         A GET costs nothing, so it is also retried after a reply that cannot be parsed.
         """
-        call = self._build_call(method, path, "EMBEDDINGS", "", context, body)
+        call = self._build_call(method, path, _choose_section(context), "", context, body)
 
         async def send_once(attempt: int) -> dict[str, Any]:
             try:
@@ -194,8 +194,10 @@ class OpenAIClient:
         return await self._run_with_retries(call, send_once)
 
     async def upload(self, data: bytes, context: RequestContext) -> dict[str, Any]:
-        """Upload a file for a batch and return the server's reply."""
-        call = replace(self._build_call("POST", "files", "EMBEDDINGS", "", context, None), upload=data)
+        """Upload a file, for fine-tuning if that is the purpose, else for a batch; return the server's reply."""
+        call = self._build_call("POST", "files", _choose_section(context), "", context, None)
+        purpose: UploadPurpose = "fine-tune" if context.purpose == "train" else "batch"
+        call = replace(call, upload=FileUpload(data, purpose))
         return await self._run_with_retries(call, lambda attempt: self._fetch_object(call))
 
     async def iter_file_lines(self, file_id: str, context: RequestContext) -> AsyncGenerator[bytes, None]:
@@ -318,8 +320,9 @@ class OpenAIClient:
         if call.upload is None:
             request = client.build_request(call.method, call.url, json=call.body, headers=headers)
         else:
-            files = {"file": ("batch.jsonl", call.upload, "application/jsonl")}
-            request = client.build_request("POST", call.url, data={"purpose": "batch"}, files=files, headers=headers)
+            files = {"file": (f"{call.upload.purpose}.jsonl", call.upload.data, "application/jsonl")}
+            data = {"purpose": call.upload.purpose}
+            request = client.build_request("POST", call.url, data=data, files=files, headers=headers)
         with map_transport_errors(call):
             async with asyncio.timeout_at(call.deadline):
                 response = await client.send(request, stream=True)
@@ -383,3 +386,8 @@ class OpenAIClient:
             }
             client = self._clients[loop] = make_client(self.base_url, self._proxy, self._ca_file, self._connect_seconds)
         return client
+
+
+def _choose_section(context: RequestContext) -> Literal["EMBEDDINGS", "CHAT"]:
+    """Return whose settings the messages name: only embeddings have batches, only chat models are trained."""
+    return "CHAT" if context.purpose == "train" else "EMBEDDINGS"

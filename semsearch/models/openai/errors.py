@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx
 
 from ...core.errors import DeadlineError, SemsearchError, UnavailableError, UpstreamError
-from ...core.types.usage import RequestContext
+from ...core.types.usage import FileUpload, RequestContext
 from .connection_causes import describe_cause
 from .responses import ErrorDetail, TokenCounts
 from .retries import (
@@ -73,7 +73,7 @@ class ApiCall:
     deadline: float
     """In the time of the event loop."""
     body: dict[str, Any] | None = field(default=None, repr=False)
-    upload: bytes | None = field(default=None, repr=False)
+    upload: FileUpload | None = None
     policy: RetryPolicy = DEFAULT_POLICY
     rate_limit_waits: RateLimitWaits = field(default_factory=RateLimitWaits, repr=False)
     """Shared by all copies of this call, because each try has its own copy."""

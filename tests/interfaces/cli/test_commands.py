@@ -124,6 +124,9 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("feedback review", ["judged.jsonl", "--accept", "all"], lambda out: (out["reviewed"], out["left"]), (1, 0)),
     ("gaps", [], lambda out: [(gap["reason"], gap["first"][-1]) for gap in out["gaps"]], [("wrong_citation", "Z")]),
     ("gaps report", [], lambda out: [(row["topic"], row["answered"]) for row in out["rows"]], [("docs", 1)]),
+    ("finetune", [], lambda out: out, []),
+    ("finetune export", ["out", "--kind", "embedding"], lambda out: (out["answers"], len(out["files"])), (1, 2)),
+    ("finetune status", [], lambda out: out, []),
     ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
@@ -135,6 +138,12 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("config", [], lambda out: set(out[0]), {"name", "variable", "value", "source", "origin", "is_used"}),
     ("config plugins", [], lambda out: out, []),
     ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
+    (
+        "finetune use",
+        ["ft:m", "--profile", "support", "--yes"],
+        lambda out: (out["model"], out["is_used"]),
+        ("ft:m", 1),
+    ),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]
@@ -152,7 +161,8 @@ def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.Mon
         if command in ("ask", "keys create"):
             ids[ANSWER_ID if command == "ask" else KEY_ID] = result.json["id"]
         assert (result.code, command, get_value(result.json)) == (0, command, expected)
-    assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve"}
+    needs_server = {"finetune submit", "finetune cancel"}  # in test_finetune.py
+    assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve"} - needs_server
 
 
 def test_json_flag_before_and_after_the_command(run: Run, docs: Path) -> None:

@@ -18,6 +18,7 @@ from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
 from ....core.types.feedback import Feedback
+from ....core.types.fine_tuning import FineTuningJob
 from ....core.types.kept_responses import KeptResponse
 from ....core.types.rated_answers import RatedAnswer
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
@@ -25,11 +26,11 @@ from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledU
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, kept_responses, keys, rated_answers, requests
+from . import answers, feedback, fine_tuning, kept_responses, keys, rated_answers, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 6
+FORMAT = 7
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
@@ -130,6 +131,16 @@ class LocalLedger:
         """Return whether answers of more than one owner are recorded."""
         with self._read() as db:
             return db is not None and rated_answers.has_several_owners(db)
+
+    def save_fine_tuning_job(self, job: FineTuningJob) -> None:
+        """Store a fine-tuning job; it replaces one of the same owner and id."""
+        with self._write("store a fine-tuning job") as db:
+            fine_tuning.save_job(db, job)
+
+    def list_fine_tuning_jobs(self, owner: str) -> list[FineTuningJob]:
+        """Return the fine-tuning jobs of this owner, the newest first."""
+        with self._read() as db:
+            return [] if db is None else fine_tuning.load_jobs(db, owner)
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

@@ -62,3 +62,12 @@ def m006_idempotency(db: Database) -> None:
     db.conn.execute("CREATE INDEX kept_response_created ON kept_response (created)")
     db.conn.execute("CREATE INDEX kept_response_running ON kept_response (created) WHERE status IS NULL")
     db.conn.execute("CREATE INDEX kept_response_size ON kept_response (owner, created, size)")
+
+
+@MIGRATIONS()
+def m008_fine_tuning(db: Database) -> None:
+    """Store the fine-tuning jobs of each owner, as JSON objects."""
+    db.conn.execute(
+        "CREATE TABLE fine_tuning_job (owner TEXT NOT NULL, id TEXT NOT NULL, created REAL NOT NULL,"
+        " record TEXT NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID"
+    )

@@ -34,7 +34,7 @@ def load_page(
     for _, _, answer_id, record, has_feedback, *feedback in rows:
         given = decode_feedback(answer_id, feedback) if has_feedback else None
         answer = decode_record(json.loads(record))
-        page.append(RatedAnswer(replace(answer, owner=find_owner(answer.owner)), given))
+        page.append(RatedAnswer(replace(answer, owner=find_owner(answer.owner)), given, answer.owner))
     return page, rows[-1][:3] if len(rows) == _PAGE_SIZE else None
 
 

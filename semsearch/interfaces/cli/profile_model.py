@@ -1,0 +1,56 @@
+"""Set the chat model of a profile in the user's own configuration file."""
+
+import tomllib
+from dataclasses import fields, replace
+from typing import Any
+
+from ...answers.profiles import PROFILES
+from ...core.config_files import get_nested
+from ...core.errors import InvalidError
+from ...core.names import validate_name
+from ...core.settings import Settings
+from ...core.types.answer_requests import Profile
+from . import output
+from .confirmation import confirm
+from .context import CliContext
+from .init_plan import build_text, format_diff
+from .init_writing import Target, read_target, write_target
+
+_VERB = "finetune use"
+
+
+def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) -> None:
+    """Show the change of the file, ask, and write it. A profile that the file does not have is written as a whole."""
+    validate_name(name, "profile")
+    if not model.strip() or not model.isprintable():
+        raise InvalidError("the model's name is empty, or has a character that cannot be printed")
+    target = read_target(context, _VERB)
+    changes = {f"profiles.{name}": {**_list_copied_values(context, target, name), "model": model}}
+    new_text = build_text(target.text, changes)
+    Settings.load_file(
+        replace(target.file, table=tomllib.loads(new_text))
+    )  # an invalid value is an error before it is written
+    is_changed = new_text != target.text
+    if is_changed:
+        output.print_err(f"{target.path} changes:\n{format_diff(target.text, new_text, target.file.table)}")
+        confirm("Change it?", _VERB, yes=yes)
+        write_target(target, new_text, _VERB)
+    used = context.settings().profiles.get(name)
+    note = (
+        ""
+        if used and used.model == model
+        else f"\nhere another semsearch.toml sets the profile {name}: change it there"
+    )
+    context.print_result(
+        {"path": str(target.path), "profile": name, "model": model, "written": is_changed, "is_used": not note},
+        lambda: f"the profile {name} uses {model}{note}\nnext: semsearch ask QUESTION --profile {name}",
+    )
+
+
+def _list_copied_values(context: CliContext, target: Target, name: str) -> dict[str, Any]:
+    """Return the values of a profile that the file does not have yet: a table in it replaces the profile as a whole."""
+    if get_nested(target.file.table, f"profiles.{name}") is not None:
+        return {}
+    profile = context.settings().profiles.get(name) or PROFILES.get(name) or Profile()
+    values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
+    return {key: value for key, value in values.items() if value != getattr(Profile(), key)}
