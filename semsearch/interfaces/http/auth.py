@@ -4,8 +4,6 @@ Plain ASGI scopes. A request is authenticated by an access key in `Authorization
 proxy, else by the cookie that the page gets for a key.
 """
 
-from http.cookies import CookieError, SimpleCookie
-
 from starlette.types import Scope
 
 from ...access.keys import UNAUTHORIZED
@@ -23,12 +21,15 @@ IS_COOKIE_CALLER = "is_cookie_caller"
 """Key of whether the caller was identified by the cookie."""
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
+_COOKIE_PREFIX = f"{COOKIE}=".encode()
+_FORWARDING_HEADERS = frozenset((b"x-forwarded-for", b"forwarded", b"x-real-ip"))
 
 
 class Authenticator:
     """Finds the caller of each request.
 
-    Without any key and without a proxy that names users, requests over the loopback are those of the local caller.
+    Without any key and without a proxy that names users, requests over the loopback are those of the local caller,
+    except those that a proxy forwards: they come from others.
     """
 
     def __init__(self, library: Library, *, is_exposed: bool) -> None:
@@ -44,6 +45,7 @@ class Authenticator:
         if is_public(method, path):
             return
         if not self._is_exposed and not self._library.may_be_exposed():
+            _check_not_forwarded(scope)
             state[CALLER] = LOCAL_CALLER
             return
         caller = state[CALLER] = self._find_caller(scope)
@@ -97,16 +99,16 @@ def read_key(scope: Scope) -> str | None:
 
 
 def read_cookie(scope: Scope) -> str | None:
-    """Return the value of the page's cookie."""
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                cookies = SimpleCookie(value.decode("latin-1"))
-            except CookieError:
-                continue
-            if COOKIE in cookies:
-                return cookies[COOKIE].value
-    return None
+    """Return the value of the page's cookie; `""`, which no key has, if several cookies of its name differ.
+
+    Other cookies of the host are not parsed, as whoever sets them need not follow the standard. Two values mean that
+    another site of the domain has set one, perhaps to sign its victim in with a key of its own.
+    """
+    pairs = (pair for name, value in scope["headers"] if name == b"cookie" for pair in value.split(b";"))
+    values = {pair.strip().removeprefix(_COOKIE_PREFIX) for pair in pairs if pair.strip().startswith(_COOKIE_PREFIX)}
+    if not values:
+        return None
+    return values.pop().decode("latin-1") if len(values) == 1 else ""
 
 
 def _read_authorization(scope: Scope) -> Credential | None:
@@ -119,3 +121,12 @@ def _check_origin(scope: Scope) -> None:
     """Refuse a change without Origin: a browser sends it, and the guard has compared it with the host."""
     if scope["method"] not in _READ_METHODS and not any(name == b"origin" for name, _ in scope["headers"]):
         raise ForbiddenError("a change by the page needs the Origin header; other clients send an access key instead")
+
+
+def _check_not_forwarded(scope: Scope) -> None:
+    """Refuse a request that a proxy forwards to a service without keys: its sender is not the local user."""
+    if any(name in _FORWARDING_HEADERS for name, _ in scope["headers"]):
+        raise ForbiddenError(
+            "a proxy forwards this request, but there is no access key, so everybody whom the proxy serves could read"
+            " and change the documents. The operator of the service can create a key: semsearch keys create NAME"
+        )
