@@ -307,7 +307,8 @@ class Library(KeyOperations, MonitoringOperations):
 
         >>> library.delete_session(handbook.create_session().id)
         """
-        if not self.ledger.delete_session(caller.owner, session_id):
+        session = self.get_session(session_id, caller=caller)
+        if not self.ledger.delete_session(caller.owner, session.id):
             raise _session_not_found(session_id)
 
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:

@@ -190,6 +190,13 @@ def test_every_public_method_is_tested() -> None:
     assert public_methods(Library) == LIBRARY_METHODS.keys() | OPERATOR_METHODS
 
 
+def test_session_with_a_hidden_collection_is_not_deleted(world: World) -> None:
+    """Also not with another key of its owner, for which it is absent."""
+    with pytest.raises(NotFoundError):
+        world.library.delete_session(world.hidden_session, caller=NARROW)
+    assert world.library.get_session(world.hidden_session, caller=WIDE).id == world.hidden_session
+
+
 def test_source_outside_the_filter_is_gone(world: World) -> None:
     """A caller whose filter became narrower reads its answer, with the source as gone; another owner does not."""
     record, changes = world.library.get_answer(world.answer_from_others.id, caller=NARROW)

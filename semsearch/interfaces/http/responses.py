@@ -189,6 +189,7 @@ class ModelServerStatus:
     """A model server that was called, and whether requests are sent to it."""
 
     url: str
+    """Empty for a caller without an access key, if there are any."""
     state: Literal["ok", "paused", "open"]
     """`paused`: its rate limit is used up. `open`: the circuit breaker refuses requests because the server fails."""
     seconds: float

@@ -120,6 +120,23 @@ def test_readiness_shows_model_servers(tmp_path: Path) -> None:
             assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200
 
 
+def test_readiness_shows_addresses_of_model_servers_only_with_a_key(tmp_path: Path) -> None:
+    """Everybody may call the check, and the addresses of internal servers are not for everybody."""
+    with double.run_upstream() as upstream:
+        settings = Settings(chat=Endpoint(upstream.url, Secret(double.KEY)), chat_model="m")
+        with run_service(tmp_path, settings) as client:
+            fill_collection(client, "hb")
+            client.post("/v1/collections/hb/ask", json=QUESTION)
+            assert client.get("/readyz").json()["upstreams"][0]["url"] == upstream.url
+            key = client.post("/v1/keys", json={"name": "test"}).json()["key"]
+            wrong = {"authorization": "Bearer sk_wrong"}
+            for headers in ({}, wrong):
+                server = client.get("/readyz", headers=headers).json()["upstreams"][0]
+                assert (server["url"], server["state"]) == ("", "ok")
+            named = client.get("/readyz", headers={"authorization": f"Bearer {key}"})
+            assert named.json()["upstreams"][0]["url"] == upstream.url
+
+
 def test_times_are_iso_8601_in_utc(client: httpx.Client) -> None:
     """Times of sessions and answers end with Z and are times of now."""
     session = client.get(f"/v1/sessions/{begin_session(client)}").json()
