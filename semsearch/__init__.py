@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .core.types.documents import Failure, IngestReport, Skip, Source
     from .core.types.feedback import Feedback
     from .core.types.originals import Original
+    from .core.types.recommendations import Example, RecommendationRequest
     from .core.types.search import FacetValue, Hit, SearchRequest
     from .core.types.sessions import Session, SessionInfo
     from .core.types.stored_documents import CollectionInfo, DocumentInfo, StoredDocument
@@ -65,6 +66,7 @@ __all__ = [
     "DocumentInfo",
     "EmbeddingFunction",
     "EmbeddingModel",
+    "Example",
     "FacetValue",
     "Failure",
     "Feedback",
@@ -82,6 +84,7 @@ __all__ = [
     "Original",
     "PassagesEvent",
     "RateLimitedError",
+    "RecommendationRequest",
     "SearchRequest",
     "SemsearchError",
     "Session",
@@ -120,6 +123,7 @@ _MODULES = {
     "DocumentInfo": "core.types.stored_documents",
     "EmbeddingFunction": "models.embedders.custom",
     "EmbeddingModel": "models.embedders.custom",
+    "Example": "core.types.recommendations",
     "FacetValue": "core.types.search",
     "Failure": "core.types.documents",
     "Feedback": "core.types.feedback",
@@ -137,6 +141,7 @@ _MODULES = {
     "Original": "core.types.originals",
     "PassagesEvent": "core.types.answers",
     "RateLimitedError": "core.errors",
+    "RecommendationRequest": "core.types.recommendations",
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",
     "Session": "core.types.sessions",

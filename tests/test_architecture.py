@@ -94,6 +94,7 @@ OWNERS = {
         "storage",
         "answers.excerpt_ranking",
         "evaluation.metrics",
+        "evaluation.recommendation",
     },
 }
 """Third-party packages (and sqlite3) with the modules or packages that alone may import each."""

@@ -19,6 +19,7 @@ from . import (
     processes,
     ranking_quality,
     real_manuals,
+    recommendations,
     report,
     results,
     service_performance,
@@ -45,7 +46,9 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q8": long_documents.q8,
     **real_manuals.GOALS,
     "Q14": claim_checks.q14,
+    "Q15": recommendations.q15,
 }
+ALIASES = {"recommend": "Q15"}
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
@@ -55,7 +58,10 @@ def main() -> None:
         prog="scripts/bench", description="Measure semsearch and its peers in the same run."
     )
     parser.add_argument(
-        "goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; without a goal: list the goals"
+        "goals",
+        nargs="*",
+        metavar="GOAL",
+        help="such as G2 or Q1, recommend (Q15), or all; without a goal: list the goals",
     )
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
     parser.add_argument(
@@ -64,7 +70,8 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="few texts, no peers; save no results")
     arguments = parser.parse_args()
     goal_names = sorted(GOALS, key=results.goal_sort_key)
-    goals = goal_names if arguments.goals == ["all"] else arguments.goals
+    named_goals = [ALIASES.get(goal, goal) for goal in arguments.goals]
+    goals = goal_names if named_goals == ["all"] else named_goals
     if unknown_goals := [goal for goal in goals if goal not in GOALS]:
         parser.error(f"unknown goal {unknown_goals[0]!r}; choose from {', '.join(goal_names)}")
     if goals and not arguments.data.is_dir():

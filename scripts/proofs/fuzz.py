@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +26,14 @@ from support.http_service import fill_collection
 from support.pdf_files import make_pdf
 from support.upstream import CUT, ReceivedCall, ScriptedReply, error_reply, raw_stream_reply, run_upstream
 
+from semsearch.access.secrets import parse_key
+from semsearch.core.types.access import ALL_SCOPES, AccessKey, KeyGrants
+from semsearch.storage.ledger.local.ledger import LocalLedger
+
 from .ledger import run_service
 from .raw_http.cases import make_case
 from .raw_http.client import MAX_ERRORS, Counts, Part, run_part
-from .raw_http.messages import COLLECTION, LONG_URI, PDF_URI
+from .raw_http.messages import AUTHORIZATION, COLLECTION, KEY, LONG_URI, PDF_URI
 
 DEFAULT_ROUNDS = 10
 """Parts of a run; the memory is measured after each, while nothing is running."""
@@ -55,9 +60,23 @@ class FuzzRun:
         return self.counts.errors
 
 
+def store_key(folder: Path) -> None:
+    """Store the key of all requests, with every scope."""
+    credential = parse_key(KEY)
+    assert credential is not None
+    grants = KeyGrants("fuzz", "fuzz", ALL_SCOPES)
+    with closing(LocalLedger(folder)) as ledger:
+        ledger.add_key(AccessKey(credential.key_id, grants, credential.secret_hash, time.time()))
+
+
+def make_client(url: str) -> httpx.Client:
+    """Return a client with this key."""
+    return httpx.Client(base_url=url, timeout=120, trust_env=False, headers=dict([AUTHORIZATION]))
+
+
 def fill_service(url: str) -> None:
     """Store the documents that the cases read."""
-    with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
+    with make_client(url) as client:
         path = fill_collection(client, COLLECTION)
         page = [(100.0, 700.0 - 20 * row, 12.0, f"Lamp {row} burns oil.") for row in range(20)]
         for uri, data in ((LONG_URI, LONG_TEXT.encode()), (PDF_URI, make_pdf(page, page))):
@@ -108,6 +127,7 @@ def prove(
 ) -> FuzzRun:
     """Send about `requests` requests to a service in its own processes; return counts, memory and errors."""
     run = FuzzRun()
+    store_key(folder)
     log: list[str] = []
     with run_upstream() as upstream, run_service(folder, upstream.url, "--workers", str(workers)) as (process, url):
         assert process.stderr is not None
@@ -157,7 +177,7 @@ def _report(run: FuzzRun) -> None:
 
 
 def _check_service(run: FuzzRun, url: str) -> None:
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+    with make_client(url) as client:
         if client.get("/readyz").status_code != 200 or client.get(f"/v1/collections/{COLLECTION}").status_code != 200:
             run.errors.append("the service is not ready afterwards")
 

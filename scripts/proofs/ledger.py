@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,10 @@ def _parse_usage(body: bytes) -> tuple[int, int]:
 
 
 @contextmanager
-def run_service(folder: Path, url: str, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Start the service in a process of its own, with further options; kill it when the block ends."""
+def run_service(
+    folder: Path, url: str, *options: str, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Start the service in a process of its own, with further options and settings; kill it when the block ends."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -68,6 +70,7 @@ def run_service(folder: Path, url: str, *options: str) -> Iterator[tuple["subpro
         "SEMSEARCH_CHAT__BASE_URL": url,
         "SEMSEARCH_EMBEDDINGS__BASE_URL": url,
         "SEMSEARCH_CHAT__MODEL": "m",
+        **(settings or {}),
     }
     command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--no-access-log", *options]
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=folder.parent)

@@ -15,12 +15,13 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 from support.http_service import fill_collection
 from support.pdf_files import make_pdf
 from support.upstream import run_upstream
 
+from .fuzz import make_client, store_key
 from .ledger import run_service
+from .raw_http.messages import AUTHORIZATION
 
 SETTINGS = Path(__file__).parent / "openapi" / "schemathesis.toml"
 COLLECTION = "handbook"
@@ -31,7 +32,7 @@ ALL_PHASES = "examples,coverage,fuzzing,stateful"
 
 def fill_service(url: str) -> dict[str, list[str]]:
     """Store documents, ask a question in a session, and return the known values of parameters by dictionary."""
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+    with make_client(url) as client:
         path = fill_collection(client, COLLECTION)
         page = [(100.0, 700.0, 12.0, "Parents take leave.")]
         assert client.put(f"{path}/documents/two.pdf", content=make_pdf(page, page)).status_code == 200
@@ -53,7 +54,8 @@ def write_document(folder: Path, url: str) -> Path:
 
     Without the schema of streams: OpenAPI 3.1 has none for the single events, which Schemathesis would check by it.
     """
-    document = httpx.get(f"{url}/openapi.json", timeout=60, trust_env=False).json()
+    with make_client(url) as client:
+        document = client.get("/openapi.json").json()
     for path in document["paths"].values():
         for operation in path.values():
             for response in operation["responses"].values():
@@ -67,7 +69,19 @@ def run_schemathesis(folder: Path, url: str, settings: Path, options: list[str])
     """Run Schemathesis on the service; return its exit code and what it printed."""
     program = Path(sys.executable).parent / "schemathesis"
     document = write_document(folder, url)
-    command = [str(program), "--config-file", str(settings), "run", str(document), "--url", url, "--no-color", *options]
+    key = ("--header", ": ".join(AUTHORIZATION))
+    command = [
+        str(program),
+        "--config-file",
+        str(settings),
+        "run",
+        str(document),
+        "--url",
+        url,
+        "--no-color",
+        *key,
+        *options,
+    ]
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -76,6 +90,7 @@ def run_schemathesis(folder: Path, url: str, settings: Path, options: list[str])
 def prove(folder: Path, *, examples: int, phases: str, seed: int, seconds: int | None = None) -> tuple[list[str], str]:
     """Run Schemathesis against a service in a process of its own; return errors, and what it printed."""
     log: list[str] = []
+    store_key(folder / "indexes")
     with run_upstream() as upstream, run_service(folder / "indexes", upstream.url) as (process, url):
         assert process.stderr is not None
         log_reader = threading.Thread(target=lambda: log.extend(process.stderr or []))

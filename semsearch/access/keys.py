@@ -24,6 +24,8 @@ UNAUTHORIZED = "the request has no valid access key; send one as `Authorization:
 """The same message for a key that is missing, unknown, wrong, expired or revoked."""
 
 _NO_HASH = bytes(32)
+_NO_KEY = AccessKey("", KeyGrants("", ""), _NO_HASH, created=0.0, revoked=0.0)
+"""Stands for an unknown id."""
 
 
 class AccessKeys:
@@ -39,7 +41,7 @@ class AccessKeys:
 
     def exist(self) -> bool:
         """Return whether there is any key, revoked and expired ones included."""
-        return bool(self._get_keys()) or self._have_existed
+        return self._have_existed or bool(self._get_keys())
 
     def create(self, grants: KeyGrants) -> tuple[AccessKey, str]:
         """Store a new key; return it with the key that its owner sends, which nobody can read again."""
@@ -97,11 +99,11 @@ class AccessKeys:
 
     def verify(self, credential: Credential | None) -> Caller:
         """Return the caller of a credential; UnauthorizedError, always the same, if it is not valid."""
-        key = None if credential is None else self._get_keys().get(credential.key_id)
+        if credential is None:
+            raise UnauthorizedError(UNAUTHORIZED)
+        key = self._get_keys().get(credential.key_id, _NO_KEY)  # an unknown id takes the same steps as a known one
         now = self._clock()
-        # an unknown id takes the same comparison as a known one
-        is_valid = credential is not None and _has_secret(key, credential.secret_hash, now)
-        if key is None or not is_valid or not key.is_active(now):
+        if not _has_secret(key, credential.secret_hash, now) or not key.is_active(now):
             raise UnauthorizedError(UNAUTHORIZED)
         return key.make_caller()
 
@@ -116,9 +118,9 @@ class AccessKeys:
         return self._keys
 
 
-def _has_secret(key: AccessKey | None, secret_hash: bytes, now: float) -> bool:
-    is_current = is_equal(secret_hash, _NO_HASH if key is None else key.secret_hash)
-    previous_hash = None if key is None or now >= (key.previous_expires or 0.0) else key.previous_hash
+def _has_secret(key: AccessKey, secret_hash: bytes, now: float) -> bool:
+    is_current = is_equal(secret_hash, key.secret_hash)
+    previous_hash = key.previous_hash if now < (key.previous_expires or 0.0) else None
     is_previous = is_equal(secret_hash, previous_hash or _NO_HASH)
     return is_current or is_previous
 

@@ -23,7 +23,10 @@ class AnswerLog:
     ledger: Ledger
     store: Store
     owner: str
+    """`Caller.record_owner`."""
     collection: str
+    visible_collections: frozenset[str] | None = None
+    """Of the caller; None is all. A session of another one is treated as absent."""
 
     def create_session(self, profile: str | None) -> Session:
         """Begin a session."""
@@ -35,12 +38,15 @@ class AnswerLog:
         if session_id is None:
             return None
         session = await asyncio.to_thread(self.ledger.get_session, self.owner, session_id)
-        if session is None:
+        if session is None or not self._is_visible(session):
             raise NotFoundError(
                 f"there is no session {session_id[:80]!r}; begin one", remedy=Remedy("create_session", self.collection)
             )
         validate_session_collection(session, self.collection, await asyncio.to_thread(self.store.created_at))
         return session
+
+    def _is_visible(self, session: Session) -> bool:
+        return self.visible_collections is None or session.collection in self.visible_collections
 
     async def record(self, answer: Answer, request: AnswerRequest, searched_text: str) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer."""

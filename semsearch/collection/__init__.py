@@ -9,13 +9,20 @@ from .documents import DocumentOperations
 from .facets import FacetOperations
 from .originals import OriginalOperations
 from .pages import PageOperations
+from .recommendations import RecommendationOperations
 from .searches import SearchOperations
 
 __all__ = ["Collection", "CollectionAccess"]
 
 
 class Collection(
-    PageOperations, DocumentOperations, OriginalOperations, SearchOperations, FacetOperations, AnswerOperations
+    PageOperations,
+    DocumentOperations,
+    OriginalOperations,
+    SearchOperations,
+    FacetOperations,
+    RecommendationOperations,
+    AnswerOperations,
 ):
     """The documents of one collection that one caller may see, and what that caller may do with them.
 

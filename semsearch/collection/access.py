@@ -33,7 +33,8 @@ class CollectionAccess:
     def _answer_log(self) -> AnswerLog:
         from ..answers.answer_log import AnswerLog
 
-        return AnswerLog(self.backends.ledger, self.backends.store, self.caller.owner, self.name)
+        caller = self.caller
+        return AnswerLog(self.backends.ledger, self.backends.store, caller.record_owner, self.name, caller.collections)
 
     def _request_context(
         self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
@@ -46,7 +47,11 @@ class CollectionAccess:
         """Return the filter of a request ANDed with that of the caller. Every read passes here."""
         self.backends.loop.check_open()
         requested = None if raw_filter is None else parse_filter(raw_filter)
-        return and_filters(requested, None if self.caller.filter is None else parse_filter(self.caller.filter))
+        return and_filters(requested, self._access_filter())
+
+    def _access_filter(self) -> Filter | None:
+        """Return the filter of the caller."""
+        return None if self.caller.filter is None else parse_filter(self.caller.filter)
 
     def _check_writable(self) -> None:
         self.backends.loop.check_open()

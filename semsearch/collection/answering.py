@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from ..answers.answer_log import AnswerLog
@@ -25,6 +26,7 @@ from .stage_times import report_stage_times
 async def stream_recorded_answer(
     request: AnswerRequest,
     visible_filter: Filter | None,
+    access_filter: Filter | None,
     backends: CollectionBackends,
     answer_log: AnswerLog,
     context: RequestContext,
@@ -38,6 +40,7 @@ async def stream_recorded_answer(
         request.question, history, visible_filter, backends.embedder, answerer, context
     )
     hit_count = request.k or config.profile.k or DEFAULT_ANSWER_K
+    queries = [replace(query, access_filter=access_filter) for query in queries]
     search = await backends.embed_search(Search(queries, hit_count, backends.result_options), context, "ask")
     retrieve = partial(retrieve_evidence, backends.store, search, answerer.neighbour_chunks)
     started = time.perf_counter()

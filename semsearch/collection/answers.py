@@ -111,7 +111,8 @@ class AnswerOperations(CollectionAccess):
         request = validate_answer_request(make_answer_request(question, k, filter, options, session))
         visible_filter, answer_log = self._visible_filter(request.filter), self._answer_log()
         context = self._request_context(session=request.session, deadline=deadline)
-        stream = stream_recorded_answer(request, visible_filter, self.backends, answer_log, context)
+        filters = visible_filter, self._access_filter()
+        stream = stream_recorded_answer(request, *filters, self.backends, answer_log, context)
         async with aclosing(stream) as events:
             async for event in events:
                 yield event

@@ -89,4 +89,5 @@ class SearchOperations(CollectionAccess):
     def _build_search(self, request: SearchRequest) -> Search:
         """Return the validated search of a request, without vectors."""
         backends = self.backends
-        return build_search(request, self._visible_filter(request.filter), backends.embedder, backends.result_options)
+        visible_filter = self._visible_filter(request.filter)
+        return build_search(request, visible_filter, backends.embedder, backends.result_options, self._access_filter())

@@ -52,6 +52,22 @@ def read_dataset(queries: Path, qrels: Path | None = None) -> list[JudgedQuery]:
     return [replace(query, grades={**query.grades, **graded.get(query.id, {})}) for query in judged]
 
 
+@dataclass(frozen=True, slots=True)
+class RecommendationCase:
+    """Documents that someone has read, and others that are relevant to them, by uri."""
+
+    positive: tuple[str, ...]
+    relevant: frozenset[str]
+
+
+def read_recommendation_cases(path: Path) -> list[RecommendationCase]:
+    """Read JSON Lines of `positive` and `relevant`, each a list of uris; an InvalidError names the line."""
+    cases = [case for _, case in _parse_lines(path, _parse_case)]
+    if not cases:
+        raise InvalidError(f"{path} has no case")
+    return cases
+
+
 def match_uris(judged: Iterable[JudgedQuery], uris: Iterable[str]) -> tuple[list[JudgedQuery], list[str]]:
     """Return the questions with grades by the collection's uris, and the judged names that match no document.
 
@@ -157,6 +173,21 @@ def _parse_query(line: str, is_first: bool) -> JudgedQuery:
         answerable=answerable,
         history=history,
     )
+
+
+def _parse_case(line: str, is_first: bool) -> RecommendationCase:
+    try:
+        entry = json.loads(line)
+    except RecursionError as exc:
+        raise InvalidError("the JSON is nested too deeply") from exc
+    if not isinstance(entry, dict):
+        raise InvalidError('a case is an object with the lists "positive" and "relevant"')
+    positive, relevant = _parse_texts(entry, "positive"), frozenset(_parse_texts(entry, "relevant"))
+    if not positive or not relevant:
+        raise InvalidError('a case needs uris in "positive" and in "relevant"')
+    if shared := relevant.intersection(positive):
+        raise InvalidError(f"{min(shared)!r:.80} is both positive and relevant; what was read is not recommended")
+    return RecommendationCase(positive, relevant)
 
 
 def _derive_id(query: str, history: Iterable[str]) -> str:

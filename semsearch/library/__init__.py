@@ -32,7 +32,7 @@ from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
 from ..core.types.documents import Failure
 from ..core.types.feedback import Feedback
-from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
+from ..core.types.sessions import AnswerRecord, CitationChange
 from ..core.types.stored_documents import CollectionInfo
 from ..core.types.usage import RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
@@ -47,6 +47,7 @@ from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
 from .monitoring import MonitoringOperations
 from .open_collections import OpenCollections
+from .sessions import SessionOperations
 
 if TYPE_CHECKING:
     from ..models.embedders.choice import EmbedderInput
@@ -54,10 +55,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("semsearch.library")
 
-MAX_SESSION_PAGE = 1_000
 
-
-class Library(KeyOperations, MonitoringOperations):
+class Library(KeyOperations, MonitoringOperations, SessionOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -112,8 +111,7 @@ class Library(KeyOperations, MonitoringOperations):
         """
         validate_name(name, "collection")
         chosen = choose_embedder(embedder)
-        if not self._is_visible(name, caller):
-            raise ForbiddenError(f"you may not create the collection {name}")
+        self._check_may_create(name, caller)
         if not self.exists(name):
             caller.check_scope("admin")
             self._create_collection(name, chosen or self._models.default_spec, caller)
@@ -161,6 +159,7 @@ class Library(KeyOperations, MonitoringOperations):
         ...     collection.ingest("docs/", dry_run=True).added
         1
         """
+        self._check_may_create(name, caller)
         if self.exists(name):
             yield self.create(name, embedder=embedder, caller=caller)
             return
@@ -255,7 +254,7 @@ class Library(KeyOperations, MonitoringOperations):
             record.answer,
             lambda chunk_id: self._has_chunk(record, chunk_id, caller),
         )
-        return self.ledger.add_feedback(caller.owner, feedback)
+        return self.ledger.add_feedback(caller.record_owner, feedback)
 
     def get_feedback(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> Feedback | None:
         """Return what the caller said about one of their answers; NotFoundError if there is no such answer.
@@ -265,64 +264,30 @@ class Library(KeyOperations, MonitoringOperations):
         None
         """
         self._get_answer_record(answer_id, caller)
-        return self.ledger.get_feedback(caller.owner, answer_id)
-
-    def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
-        """Return a session of the caller with all its turns; NotFoundError if there is none.
-
-        >>> library.get_session(handbook.create_session().id).turns
-        ()
-        """
-        session = self.ledger.get_session(caller.owner, session_id)
-        if session is None or not self._is_visible(session.collection, caller):
-            raise _session_not_found(session_id)
-        return session
-
-    def sessions(
-        self,
-        collection: str | None = None,
-        *,
-        limit: int = 100,
-        after: SessionPosition | None = None,
-        caller: Caller = LOCAL_CALLER,
-    ) -> list[SessionInfo]:
-        """Return the sessions of the caller, the last used one first, without their turns.
-
-        `collection` leaves out those with other collections. `after` is the `position` of the last session of the page
-        before.
-
-        >>> session = handbook.create_session()
-        >>> library.sessions("handbook", limit=1)[0].id == session.id
-        True
-        """
-        if not 1 <= limit <= MAX_SESSION_PAGE:
-            raise InvalidError(f"limit is between 1 and {MAX_SESSION_PAGE}, not {limit}")
-        names = caller.collections
-        if collection is not None:
-            names = frozenset([collection] if self._is_visible(collection, caller) else [])
-        return self.ledger.list_sessions(caller.owner, limit, after, collections=names)
-
-    def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a session of the caller; NotFoundError if there is none.
-
-        >>> library.delete_session(handbook.create_session().id)
-        """
-        session = self.get_session(session_id, caller=caller)
-        if not self.ledger.delete_session(caller.owner, session.id):
-            raise _session_not_found(session_id)
+        return self.ledger.get_feedback(caller.record_owner, answer_id)
 
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
-        The budget that all owners share is left out for a caller with a key, or without the scope `admin`.
+        Rows of collections that the caller may not see are left out, and the rate limits of model servers for a caller
+        without the scope `admin` or all collections. The budget that all owners share is left out for such a caller,
+        and for one with a key.
 
         >>> library.usage(by="model").rows
         []
         """
-        owner = None if caller is None else caller.owner
-        include_total = caller is None or (caller.key is None and "admin" in caller.scopes)
-        budget = self.settings.budget
-        return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
+        viewer = LOCAL_CALLER if caller is None else caller
+        is_operator = "admin" in viewer.scopes and viewer.collections is None
+        return build_usage_report(
+            self.ledger,
+            self.settings.budget,
+            by,
+            since,
+            owner=None if caller is None else caller.owner,
+            include_total=is_operator and viewer.key is None,
+            include_rate_limits=is_operator,
+            collections=viewer.collections,
+        )
 
     def close(self) -> None:
         """Close every collection and stop the threads.
@@ -338,12 +303,17 @@ class Library(KeyOperations, MonitoringOperations):
         self.ledger.close()
 
     def _get_answer_record(self, answer_id: str, caller: Caller) -> AnswerRecord:
-        record = self.ledger.get_answer(caller.owner, answer_id)
+        record = self.ledger.get_answer(caller.record_owner, answer_id)
         if record is None or not self._is_visible(record.collection, caller):
             raise NotFoundError(
                 f"there is no answer {answer_id[:80]!r}; answers are kept for {self.settings.keep_days} days"
             )
         return record
+
+    def _check_may_create(self, name: str, caller: Caller) -> None:
+        """Raise the same ForbiddenError for a hidden collection whether it exists or not."""
+        if not self._is_visible(name, caller):
+            raise ForbiddenError(f"you may not create the collection {name}")
 
     def _check_exists(self, name: str, caller: Caller) -> None:
         if not self._is_visible(name, caller) or not self.exists(name):
@@ -369,9 +339,6 @@ class Library(KeyOperations, MonitoringOperations):
             )
         return collection.has_chunk(chunk_id)
 
-    def _is_visible(self, name: str, caller: Caller) -> bool:
-        return caller.collections is None or name in caller.collections
-
     def _get_info(self, name: str, caller: Caller) -> CollectionInfo:
         """Read the info from the store alone: the embedder of a collection may be missing."""
         caller_filter = None if caller.filter is None else parse_filter(caller.filter)
@@ -388,10 +355,6 @@ class Library(KeyOperations, MonitoringOperations):
         context = RequestContext("query", caller.owner, caller.key, name, key_budget=caller.budget)
         dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
         self._folders.create(name, space=embedder.name, dim=dim, spec=get_spec(chosen))
-
-
-def _session_not_found(session_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no session {session_id[:80]!r}; begin one", remedy=Remedy("create_session"))
 
 
 def _log_failure(failure: Failure) -> None:

@@ -17,28 +17,40 @@ MAX_SEARCHED_TURNS = 3
 
 
 def build_search(
-    request: SearchRequest, filter: Filter | None, embedder: Embedder, result_options: ResultOptions
+    request: SearchRequest,
+    filter: Filter | None,
+    embedder: Embedder,
+    result_options: ResultOptions,
+    access_filter: Filter | None = None,
 ) -> Search:
     """Return the search that a request describes, without vectors; InvalidError if a field is not allowed.
 
-    `filter` is the parsed filter of the request, joined with that of the caller.
+    `filter` is the parsed filter of the request, joined with that of the caller, which is `access_filter`.
     """
     query = validate_query(request.query)
     if isinstance(request.history, str):
         raise InvalidError("history is a list of questions, not one text")
     history = [validate_query(question) for question in request.history]
-    queries = build_queries(query, history, filter, validate_mode(request.mode), embedder)
+    queries = build_queries(query, history, filter, validate_mode(request.mode), embedder, access_filter)
     return Search(queries, validate_k(request.k), _set_diversity(result_options, request.diversity), request.explain)
 
 
 def build_queries(
-    question: str, history: Sequence[str], filter: Filter | None, mode: SearchMode, embedder: Embedder
+    question: str,
+    history: Sequence[str],
+    filter: Filter | None,
+    mode: SearchMode,
+    embedder: Embedder,
+    access_filter: Filter | None = None,
 ) -> list[Query]:
     """Return one query; for a follow-up also a second one that joins the question with those before it."""
     texts = [question]
     if history:
         texts.append(join_questions(history, question)[-MAX_QUERY_CHARACTERS:])
-    return [Query(text, None, filter, mode, choose_dense_weight(embedder, text, mode)) for text in texts]
+    return [
+        Query(text, None, filter, mode, choose_dense_weight(embedder, text, mode), access_filter=access_filter)
+        for text in texts
+    ]
 
 
 def join_questions(earlier: Sequence[str], question: str) -> str:

@@ -69,6 +69,8 @@ class Query:
     dense_weight: float
     full_text: str = ""
     """The question with its instructions, if `text` is without them; see `AnalyzedQuery.full_text`."""
+    access_filter: Filter | None = None
+    """The part of `filter` that bounds what the caller may see: only such chunks count in statistics of terms."""
 
 
 def validate_k(k: int) -> int:
@@ -188,7 +190,7 @@ class RetrievalResult:
             by_query = (run.explain(chunks) for run in self._runs)
             explanations = [[*by_chunk] for by_chunk in zip(*by_query, strict=True)]
         return [
-            _to_hit(chunk, score, best_sentence, explanation)
+            make_hit(chunk, score, best_sentence, explanation)
             for (chunk, score), best_sentence, explanation in zip(
                 self.ranked, best_sentences, explanations, strict=True
             )
@@ -200,6 +202,8 @@ class _QueryRun:
 
     def __init__(self, snapshot: ReadSnapshot, query: Query, source_weights: Mapping[str, float]) -> None:
         self.query = query
+        if query.access_filter is not None:
+            snapshot = snapshot.restrict(query.access_filter)
         self.analyzed_query = replace(analyze_query(snapshot, query.text), full_text=query.full_text)
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot
@@ -298,9 +302,13 @@ def _find_leg_rank(scored: ScoredIds, chunk_id: int) -> LegRank | None:
     return LegRank(int(indices[0]) + 1, round(float(scored.scores[indices[0]]), 6)) if len(indices) else None
 
 
-def _to_hit(
-    chunk: StoredChunk, score: float, best_sentence: tuple[float, int], explanation: list[Explanation] | None
+def make_hit(
+    chunk: StoredChunk,
+    score: float,
+    best_sentence: tuple[float, int] = (0.0, 0),
+    explanation: list[Explanation] | None = None,
 ) -> Hit:
+    """Return a chunk as a hit; `best_sentence` has the coverage and the index of the sentence, 0.0 for none."""
     sentence = None
     coverage, index = best_sentence
     if coverage > 0:

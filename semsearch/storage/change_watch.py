@@ -17,10 +17,18 @@ class ChangeWatch:
 
     def get_mark(self) -> int:
         """Return a number that is another one after each commit to the file, by whatever connection."""
-        with self._lock, map_sqlite_errors(self._path):
-            if self._db is None:
-                self._db = connect(self._path, "ro")
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        with self._lock:
+            try:
+                return self._read_mark()
+            except sqlite3.Error:  # a context manager for each request would take as long as the read
+                with map_sqlite_errors(self._path):
+                    raise
+
+    def _read_mark(self) -> int:
+        if self._db is None:
+            self._db = connect(self._path, "ro")
+        mark: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return mark
 
     def close(self) -> None:
         """Close the connection."""

@@ -28,6 +28,8 @@ class BudgetLimit:
     unit: Literal["tokens", "USD"]
     amount: int
     """Tokens, or billionths of a dollar."""
+    hides_amounts: bool = False
+    """Whether the error may not tell what others have spent."""
 
     def fits(self, totals: PeriodTotals, required: int, now: float) -> bool:
         """Return whether `required` fits beside the other reservations; BudgetError if it does not fit without them."""
@@ -40,17 +42,23 @@ class BudgetLimit:
         return spent + reserved + required <= self.amount
 
     def _over_budget_error(self, spent: int, required: int, now: float) -> BudgetError:
+        end = _period_end(self.period)
+        retry_seconds = end.timestamp() - now
+        if self.hides_amounts:
+            message = "the budget of the service leaves no room for this request"
+            if required > self.amount:
+                return BudgetError(f"{message}: make it smaller")
+            return BudgetError(f"{message}; try again on {end.date()} (UTC)", retry_after_seconds=retry_seconds)
         limit, need = f"{self.name} is {self._format_amount(self.amount)} {self.unit}", self._format_amount(required)
         if required > self.amount:
             return BudgetError(
                 f"{limit}, and this request alone could take {need}: make it smaller, or raise the limit"
             )
-        end = _period_end(self.period)
         message = (
             f"{limit}: {self._format_amount(spent)} are spent in {self.period}, and this request could take"
             f" {need} more; try again on {end.date()} (UTC)"
         )
-        return BudgetError(message, retry_after_seconds=end.timestamp() - now)
+        return BudgetError(message, retry_after_seconds=retry_seconds)
 
     def _format_amount(self, amount: int) -> str:
         """Return 1234567 tokens as 1,234,567, and 1500000 billionths of a dollar as 0.0015."""
@@ -72,7 +80,8 @@ def fits_budgets(
     """
     fits = True
     for owner, owner_limits in limits.items():
-        for limit in _list_limits(owner, owner_limits, reservation.created_at):
+        hides_amounts = owner == ALL_OWNERS and reservation.context.key is not None
+        for limit in _list_limits(owner, owner_limits, reservation.created_at, hides_amounts=hides_amounts):
             required = count_reserved_tokens(reservation) if limit.unit == "tokens" else _max_cost_nanousd(reservation)
             fits &= limit.fits(read_totals(owner, limit.period), required, reservation.created_at)
     return fits
@@ -101,18 +110,18 @@ def month_of(day: str) -> str:
     return day[:7]
 
 
-def _list_limits(owner: str, limits: BudgetLimits, now: float) -> Iterator[BudgetLimit]:
+def _list_limits(owner: str, limits: BudgetLimits, now: float, *, hides_amounts: bool) -> Iterator[BudgetLimit]:
     """Yield the limits that are set, those of the month first: an error then names the later of two dates."""
     name = budget_name(owner)
     day, month = budget_periods(now)
     if limits.month_tokens is not None:
-        yield BudgetLimit(f"{name}.month_tokens", month, "tokens", limits.month_tokens)
+        yield BudgetLimit(f"{name}.month_tokens", month, "tokens", limits.month_tokens, hides_amounts)
     if limits.month_usd is not None:
-        yield BudgetLimit(f"{name}.month_usd", month, "USD", round(limits.month_usd * NANOUSD_PER_USD))
+        yield BudgetLimit(f"{name}.month_usd", month, "USD", round(limits.month_usd * NANOUSD_PER_USD), hides_amounts)
     if limits.day_tokens is not None:
-        yield BudgetLimit(f"{name}.day_tokens", day, "tokens", limits.day_tokens)
+        yield BudgetLimit(f"{name}.day_tokens", day, "tokens", limits.day_tokens, hides_amounts)
     if limits.day_usd is not None:
-        yield BudgetLimit(f"{name}.day_usd", day, "USD", round(limits.day_usd * NANOUSD_PER_USD))
+        yield BudgetLimit(f"{name}.day_usd", day, "USD", round(limits.day_usd * NANOUSD_PER_USD), hides_amounts)
 
 
 def _max_cost_nanousd(reservation: Reservation) -> int:

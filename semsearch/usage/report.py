@@ -1,6 +1,6 @@
 """The usage report: usage by group, budgets and rate limits. Reads the ledger and changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..core.ports import Ledger
 from ..core.types.access import LOCAL_CALLER
@@ -24,17 +24,18 @@ def build_usage_report(
     *,
     owner: str | None,
     include_total: bool,
+    include_rate_limits: bool = True,
+    collections: Iterable[str] | None = None,
 ) -> UsageReport:
     """Return the usage of one owner, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
-    `include_total` adds the budget that all owners share.
+    `include_total` adds the budget that all owners share; `collections` leaves out the rows of others.
     """
     statuses = [*_budget_statuses(ALL_OWNERS, ledger, budget.total)] if include_total else []
     statuses += _budget_statuses(owner or LOCAL_CALLER.owner, ledger, budget.per_owner)
-    rate_limits = [
-        ModelRateLimits(endpoint, model, limits) for (endpoint, model), limits in ledger.rate_limits().items()
-    ]
-    return UsageReport(by, ledger.usage(by, owner, since), statuses, rate_limits)
+    shared_limits = ledger.rate_limits() if include_rate_limits else {}
+    rate_limits = [ModelRateLimits(endpoint, model, limits) for (endpoint, model), limits in shared_limits.items()]
+    return UsageReport(by, ledger.usage(by, owner, since, collections=collections), statuses, rate_limits)
 
 
 def _budget_statuses(owner: str, ledger: Ledger, limits: BudgetLimits) -> Iterator[BudgetStatus]:

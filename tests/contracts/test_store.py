@@ -146,6 +146,21 @@ def test_chunk_exists_while_its_document_is_stored_and_matches(new_store: NewSto
     assert not store.has_chunk(2)
 
 
+def test_chunks_of_documents_are_in_reading_order(new_store: NewStore) -> None:
+    """Of those that exist and match, also of one whose first chunk is newer than the others."""
+    store = new_store("one")
+    paragraphs = [" ".join(f"Remark {n} of {word} says little." for n in range(30)) for word in VOCABULARY[:6]]
+    put_document(store, make_document("a", "\n\n".join(paragraphs)))
+    put_document(store, make_document("b", "A lamp in the fog."))
+    put_document(store, make_document("a", "\n\n".join(["New in front.", *paragraphs])))
+    with store.snapshot() as snapshot:
+        ids = snapshot.document_chunk_ids(["b", "no", "a"])
+        assert list(ids) == ["b", "a"]
+        assert ids["a"].tolist() == [part.id for part in snapshot.neighbours(1, 0, 10_000)] != sorted(ids["a"].tolist())
+        assert list(snapshot.document_chunk_ids(["a", "b"], parse_filter({"uri": "b"}))) == ["b"]
+        assert snapshot.document_chunk_ids([]) == {}
+
+
 def test_equal_texts_share_one_embedding(new_store: NewStore) -> None:
     """The vector of a stored text is returned for another document with the same text."""
     store = new_store("one")

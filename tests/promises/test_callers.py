@@ -1,25 +1,33 @@
 """No method of a library or a collection shows a caller what it may not see."""
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.billing import Clock, make_reservation, make_settled_usage
 
 from semsearch import Answer, Caller, KeyGrants, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import ForbiddenError, InvalidError, NotFoundError
+from semsearch.core.errors import BudgetError, ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
-from semsearch.core.types.search import FacetValue, SearchRequest
+from semsearch.core.types.recommendations import Example, RecommendationRequest
+from semsearch.core.types.search import FacetValue, SearchMode, SearchRequest
 from semsearch.core.types.sessions import SessionInfo
+from semsearch.core.types.usage import ALL_OWNERS, Budget, BudgetLimits, RateLimits
+from semsearch.usage.budgets import PeriodTotals, fits_budgets
 
 NARROW = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
 WIDE = Caller("me")
 """The same owner with another key."""
 STRANGER = Caller("other")
 TEAMS = {"mine": "me", "others": "them"}
+OWN = {"team": "me"}
 QUESTION = "How much oil does the lamp of the others burn?"
 
 
@@ -92,6 +100,16 @@ NEW_SOURCES = [text_source("new", "A lamp.")]
 COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "aask": (lambda world: collect_uris([asyncio.run(world.narrow.aask(QUESTION))]), {"mine"}),
     "asearch": (lambda world: {hit.uri for hit in asyncio.run(world.narrow.asearch(QUESTION))}, {"mine"}),
+    "arecommend": (
+        lambda world: asyncio.run(world.narrow.arecommend(RecommendationRequest([Example("others")]))),
+        NotFoundError,
+    ),
+    "recommend": (lambda world: {hit.uri for hit in world.narrow.recommend(query=QUESTION)}, {"mine"}),
+    "recommends_locally": (
+        lambda world: world.narrow.recommends_locally(RecommendationRequest([Example("others")])),
+        True,
+    ),
+    "similar": (lambda world: world.narrow.similar("others"), NotFoundError),
     "ask": (lambda world: collect_uris([world.narrow.ask(QUESTION)]), {"mine"}),
     "create_session": (
         lambda world: world.library.get_session(world.narrow.create_session().id, caller=STRANGER),
@@ -190,21 +208,70 @@ def test_every_public_method_is_tested() -> None:
     assert public_methods(Library) == LIBRARY_METHODS.keys() | OPERATOR_METHODS
 
 
-def test_session_with_a_hidden_collection_is_not_deleted(world: World) -> None:
-    """Also not with another key of its owner, for which it is absent."""
-    with pytest.raises(NotFoundError):
-        world.library.delete_session(world.hidden_session, caller=NARROW)
+def test_answer_is_hidden_from_another_filter_of_its_owner(world: World) -> None:
+    """A key with a narrower filter reads neither its text nor that of a session; the owner's other keys do."""
+    for caller in (NARROW, STRANGER):
+        with pytest.raises(NotFoundError, match="no answer"):
+            world.library.get_answer(world.answer_from_others.id, caller=caller)
+    assert world.library.get_answer(world.answer_from_others.id, caller=WIDE)[1] == []
+    own = world.narrow.ask(QUESTION)
+    rotated = replace(NARROW, key="another")
+    assert world.library.get_answer(own.id, caller=rotated)[0].answer.id == own.id
+
+
+@pytest.mark.parametrize("caller", [replace(WIDE, collections=frozenset({"open"})), NARROW])
+def test_hidden_session_is_the_same_as_an_absent_one(world: World, caller: Caller) -> None:
+    """Whether it is read, deleted or continued; the error of a question names no collection that is hidden."""
+    collection = world.library.open("open", caller=caller)
+    calls: list[Callable[[str], object]] = [
+        lambda session: world.library.get_session(session, caller=caller),
+        lambda session: world.library.delete_session(session, caller=caller),
+        lambda session: collection.ask(QUESTION, session=session),
+    ]
+    for call in calls:
+        messages = set()
+        for session in (world.hidden_session, world.other_owner_session, "ses_absent"):
+            with pytest.raises(NotFoundError) as caught:
+                call(session)
+            messages.add(str(caught.value).replace(session, "S"))
+        assert len(messages) == 1
     assert world.library.get_session(world.hidden_session, caller=WIDE).id == world.hidden_session
 
 
-def test_source_outside_the_filter_is_gone(world: World) -> None:
-    """A caller whose filter became narrower reads its answer, with the source as gone; another owner does not."""
-    record, changes = world.library.get_answer(world.answer_from_others.id, caller=NARROW)
-    assert record.answer.id == world.answer_from_others.id
-    assert [(entry.uri, entry.change) for entry in changes] == [("others", "gone")]
-    assert world.library.get_answer(world.answer_from_others.id, caller=WIDE)[1] == []
-    with pytest.raises(NotFoundError):
-        world.library.get_answer(world.answer_from_others.id, caller=STRANGER)
+def test_usage_names_no_hidden_collection(tmp_path: Path) -> None:
+    """Nor what all owners have spent, nor model servers, unless the caller may administer every collection."""
+    settings = Settings(budget=Budget(BudgetLimits(day_tokens=1000)))
+    with Library(tmp_path, settings=settings) as library:
+        for name in ("open", "hidden"):
+            reservation = library.ledger.reserve(make_reservation(time.time, "me", collection=name), {})
+            assert reservation is not None
+            library.ledger.settle(reservation, make_settled_usage(5, rate_limits=RateLimits(500, 499, "120ms")))
+        for caller, names, is_operator in (
+            (WIDE, {"open", "hidden"}, True),
+            (replace(WIDE, scopes=frozenset({"search"})), {"open", "hidden"}, False),
+            (replace(WIDE, collections=frozenset({"open"})), {"open"}, False),
+            (STRANGER, set(), True),
+        ):
+            report = library.usage("collection", caller=caller)
+            assert {row.name for row in report.rows} == names
+            assert [bool(report.budget), bool(report.rate_limits)] == [is_operator] * 2
+
+
+def test_budget_error_does_not_tell_a_key_what_others_spent() -> None:
+    """Who has no key learns the amounts, as before."""
+    reservation = make_reservation(Clock(), upper_bound=20, key="k3v9x0q2m7ab")
+    limits = {ALL_OWNERS: BudgetLimits(day_tokens=777)}
+    with pytest.raises(BudgetError) as caught:
+        fits_budgets(reservation, limits, lambda *_: PeriodTotals(761))
+    assert not re.search("7[67]", str(caught.value))
+    assert caught.value.retry_after_seconds
+
+
+def test_dry_run_does_not_tell_whether_a_hidden_collection_exists(world: World) -> None:
+    """Another name that the caller may not see is refused in the same way."""
+    for name in ("hidden", "absent"):
+        with pytest.raises(ForbiddenError, match=name), world.library.dry_run_collection(name, caller=NARROW):
+            pass
 
 
 def test_answer_of_a_deleted_collection_can_be_read(world: World) -> None:
@@ -219,10 +286,10 @@ def test_feedback_belongs_to_its_owner_and_names_no_hidden_chunk(world: World) -
     library, answer = world.library, world.answer_from_others
     hidden = answer.citations[0].chunk_id
     assert library.add_feedback(answer.id, right_chunk_id=hidden, caller=WIDE).right_chunk_id == hidden
-    messages = []
+    own, messages = world.narrow.ask(QUESTION), []
     for chunk_id in (hidden, 10**6):
         with pytest.raises(InvalidError) as caught:
-            library.add_feedback(answer.id, right_chunk_id=chunk_id, caller=NARROW)
+            library.add_feedback(own.id, right_chunk_id=chunk_id, caller=NARROW)
         messages.append(str(caught.value).replace(str(chunk_id), "N"))
     assert messages[0] == messages[1]
     for call in (library.get_feedback, library.add_feedback):
@@ -240,3 +307,25 @@ def test_suggestion_names_no_hidden_collection(world: World) -> None:
             world.library.open(name, caller=caller)
         assert ("did you mean" in str(caught.value)) == (suggestion is not None)
         assert (suggestion or "") in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+@pytest.mark.parametrize("language", ["en", "other"])
+def test_scores_do_not_depend_on_hidden_documents(tmp_path: Path, mode: SearchMode, language: str) -> None:
+    """They are those of a collection that never had them, also for words that only hidden documents have."""
+    words = "lamp oil tower stair" if language == "en" else "лампа масло башня лестница"
+    lamp, oil, tower, stair = words.split()
+    visible = [text_source(f"v{n}", f"{lamp} {n} {tower} {stair if n % 2 else oil}.", metadata=OWN) for n in range(6)]
+    hidden = [text_source(f"h{n}", f"{lamp} {oil} nebula {n} {tower}.", metadata={"team": "them"}) for n in range(9)]
+    ranked = []
+    with Library(tmp_path, settings=Settings()) as library:
+        for name, sources in (("mixed", [*hidden[:5], *visible, *hidden[5:]]), ("pure", visible)):
+            library.create(name).upsert(sources)
+            collection = library.open(name, caller=Caller("me", filter=OWN))
+            for query in (f"{lamp} {oil} nebula", f"{tower} galaxy", f"{stair} {lamp}"):
+                hits = collection.search(query, 6, mode=mode, explain=True)
+                ranked.append([(hit.uri, hit.score, hit.explanation, hit.sentence) for hit in hits])
+            answer = collection.ask(f"{lamp} {oil} nebula?")
+            ranked.append([(answer.text, answer.confidence, answer.answered)])  # type: ignore[list-item]
+    assert ranked[:4] == ranked[4:]
+    assert ranked[0]

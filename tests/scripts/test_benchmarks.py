@@ -25,6 +25,7 @@ from benchmarks import (
     processes,
     ranking_quality,
     real_manuals,
+    recommendations,
     report,
     results,
     service_performance,
@@ -122,6 +123,13 @@ def test_goals_over_real_manuals_run(shared_data: Path, tmp_path: Path) -> None:
         assert (result.goal, result.short) == (name, True)
         assert all(figure.ours >= 0 for figure in result.figures)
     assert all(0 <= risk <= 1 for line in measured["Q9"].lines.values() for _, risk in line)
+
+
+def test_recommendation_goal_runs(shared_data: Path, tmp_path: Path) -> None:
+    """On one collection, with one case of each article."""
+    result = recommendations.q15(Scale(shared_data, tmp_path, short=True))
+    assert [figure.what for figure in result.figures[:2]] == ["hit rate@10, all cases", "diversity, all cases"]
+    assert all(0 <= value <= 1 for figure in result.figures for value in (figure.ours, *figure.peers.values()))
 
 
 def test_filtered_goal_runs(scale: Scale) -> None:

@@ -1,7 +1,7 @@
 """Helpers for tests of usage: reservations, settlements, a fixed clock, and a reference ledger in plain Python."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ class Clock:
 
 
 def make_reservation(
-    clock: Clock,
+    clock: Callable[[], float],
     owner: str = "ann",
     *,
     expected: int = 10,
@@ -58,7 +58,8 @@ def make_reservation(
     context = RequestContext(purpose, owner, key, collection)
     request = ModelRequest("chat", ENDPOINT, model, ["text"], max_output_tokens=max_output_tokens, attempt=attempt)
     estimate = CostEstimate(TokenEstimate(expected, upper_bound), expected_nanousd, max_nanousd)
-    return Reservation(context, request, estimate, clock.now, clock.now + lifetime_seconds)
+    now = clock()
+    return Reservation(context, request, estimate, now, now + lifetime_seconds)
 
 
 def make_settled_usage(

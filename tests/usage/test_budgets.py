@@ -4,7 +4,7 @@ import pytest
 from support.billing import Clock, make_reservation
 
 from semsearch.core.errors import BudgetError
-from semsearch.core.types.usage import ALL_OWNERS, BudgetLimits
+from semsearch.core.types.usage import ALL_OWNERS, BudgetLimits, key_owner
 from semsearch.usage.budgets import PeriodTotals, budget_periods, fits_budgets
 
 DAY, MONTH = "2026-11-23", "2026-11"
@@ -47,3 +47,13 @@ def test_periods_are_utc() -> None:
     """The day and the month of a time in seconds since 1970."""
     assert budget_periods(Clock().now) == (DAY, MONTH)
     assert budget_periods(Clock().now - 1) == ("2026-11-22", MONTH)
+
+
+def test_error_of_a_key_names_no_setting_of_the_operator() -> None:
+    """The budget of a key is counted under a name of its own, which is not in the message."""
+    limits = {ALL_OWNERS: BudgetLimits(), key_owner("k3v9x0q2m7ab"): BudgetLimits(day_usd=1e-6)}
+    totals = {key_owner("k3v9x0q2m7ab"): PeriodTotals(0, 900, 0, 0)}
+    reservation = make_reservation(Clock(), key="k3v9x0q2m7ab")
+    with pytest.raises(BudgetError, match=r"^the access key's budget\.day_usd is 0\.000001 USD") as caught:
+        fits_budgets(reservation, limits, lambda owner, _: totals[owner])
+    assert caught.value.retry_after_seconds

@@ -167,6 +167,23 @@ def test_200_concurrent_requests_with_budget_for_ten(ledger: GatedLedger, clock:
     assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
+def test_budget_of_a_key_refuses_its_requests_alone(ledger: GatedLedger, clock: Clock) -> None:
+    """Another key of the same owner, with a budget of its own, and the owner without a key still may."""
+    budget = BudgetLimits(day_tokens=200)
+    contexts = [
+        RequestContext("answer", "ann", "one", key_budget=budget),
+        RequestContext("answer", "ann", "two", key_budget=budget),
+        RequestContext("answer", "ann"),
+    ]
+    used = RequestOutcome("ok", 100, 100)
+    with open_meter(ledger, clock) as meter:
+        run_request(meter, used, context=contexts[0])
+        with pytest.raises(BudgetError, match="the access key's budget"):
+            run_request(meter, used, context=contexts[0])
+        for context in contexts[1:]:
+            run_request(meter, used, context=context)
+
+
 def test_waiting_requests_are_sent_when_others_settle(ledger: GatedLedger, clock: Clock) -> None:
     """Requests that use less than they reserve are all sent: ten at a time, the next as soon as one is settled."""
     max_active, active = 0, 0

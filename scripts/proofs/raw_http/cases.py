@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import values
-from .messages import LONG_URI, Header, Message, encode, make_message, make_probe
+from .messages import LONG_URI, Header, Message, encode, make_message, make_probe, make_wrong_authorization
 
 Reading = Literal["answers", "probe", "leave", "stall"]
 """`answers`: one response for each request. `probe`: any problems, then that of the probe behind, unless the service
@@ -58,6 +58,12 @@ def _make_valid(rng: random.Random, number: int) -> Case:
     else:
         data = encode(message)
     return _read_all("valid", _split(rng, data), [message])
+
+
+def _make_wrong_key(rng: random.Random, number: int) -> Case:
+    """Make a request whose key or cookie is none."""
+    message = _message_with_body(rng).with_headers(*make_wrong_authorization(rng))
+    return Case("wrong key", _split(rng, encode(message)), may_fail_upstream=message.may_fail_upstream)
 
 
 def _make_pipeline(rng: random.Random, number: int) -> Case:
@@ -269,6 +275,7 @@ def _split(rng: random.Random, data: bytes, share: float = 0.25) -> list[bytes]:
 
 _WEIGHT_BY_MAKER: dict[Callable[[random.Random, int], Case], float] = {
     _make_valid: 30,
+    _make_wrong_key: 6,
     _make_pipeline: 6,
     _make_long_pipeline: 0.3,
     _make_bad_chunks: 6,

@@ -10,11 +10,28 @@ COLLECTION = "fuzz"
 LONG_URI, PDF_URI, PLAIN_URI = "long.txt", "two.pdf", "docs/leave.md"
 URIS = (LONG_URI, PDF_URI, PLAIN_URI, "docs/travel.md", "it/alarms.md", "gone.txt")
 WORDS = "leave train pump alarm weeks reason lamp tide 灯台 🚕 E-417 “late” don't \x7f \u202e".split(" ")
-PATHS = ("/", "/ask", "/static/app.js", "/docs", "/openapi.json", "/healthz", "/readyz", "/v1/usage", "/v1/sessions")
+PATHS = (
+    "/",
+    "/ask",
+    "/keys",
+    "/v1/me",
+    "/v1/keys",
+    "/static/app.js",
+    "/docs",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/v1/usage",
+    "/v1/sessions",
+)
 QUERY_COUNT = 2_000
 WRITABLE_URIS = 20
 WRITABLE_COLLECTIONS = 4
 JSON = ("Content-Type", "application/json")
+
+KEY = f"sk_{'f' * 12}_{'F' * 43}"
+"""The access key of the requests, which the proof stores before the service starts."""
+AUTHORIZATION = ("Authorization", f"Bearer {KEY}")
 
 Header = tuple[str | bytes, str | bytes]
 
@@ -44,12 +61,29 @@ def encode(message: Message, *, framing: bytes | None = None) -> bytes:
     names = {_to_bytes(name).lower() for name, _ in message.headers}
     if b"host" not in names:
         lines.append(b"Host: localhost")
+    if b"authorization" not in names:
+        lines.append(b"Authorization: Bearer " + KEY.encode())
     lines += [_to_bytes(name) + b": " + _to_bytes(value) for name, value in message.headers]
     if framing is not None:
         lines.append(framing)
     elif message.body or message.method in ("PUT", "POST"):
         lines.append(b"Content-Length: %d" % len(message.body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + message.body
+
+
+def make_wrong_authorization(rng: random.Random) -> tuple[Header, ...]:
+    """Return headers that identify nobody, or a header that means nothing beside another one."""
+    wrong = (
+        *(b"", b"Bearer", b"Bearer ", b"bearer x", b"Basic eDp5", b"Bearer " + b"\xff" * 43, b"Bearer " + b"a" * 9_000),
+        *(KEY.encode(), b"Bearer " + KEY[:-1].encode(), b"Bearer " + KEY.replace("sk_", "sc_").encode()),
+        f"Bearer sk_{rng.getrandbits(60):012x}_{'F' * 43}".encode()[:68],
+    )
+    header: Header = ("Authorization", rng.choice(wrong))
+    cookie: Header = (
+        "Cookie",
+        rng.choice((b"semsearch_key=sc_1_2", b'semsearch_key="', b"a=b; semsearch_key", b"=;=;")),
+    )
+    return rng.choice(((header,), (header, AUTHORIZATION), (header, cookie), (cookie, AUTHORIZATION)))
 
 
 def _to_bytes(text: str | bytes) -> bytes:

@@ -69,7 +69,14 @@ class Ledger(Protocol):
     def settle(self, reservation_id: int, usage: SettledUsage) -> None:
         """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
-    def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
+    def usage(
+        self,
+        by: UsageGroupBy,
+        owner: str | None = None,
+        since: str | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[UsageRow]:
         """Return usage by group: days in order, other groups, and the models of a day, by falling cost.
 
         Of one owner, if one is given, and from the ISO date `since` on.
@@ -142,6 +149,18 @@ class ReadSnapshot(Protocol):
 
     def matching_ids(self, filter: Filter) -> Ids:
         """Return the ids of the chunks whose documents match the filter, ascending."""
+
+    def restrict(self, filter: Filter) -> ReadSnapshot:
+        """Return the snapshot whose term statistics are those of the chunks that match, which a caller may see.
+
+        Else the scores of visible chunks would tell which words are in hidden ones.
+        """
+
+    def document_chunk_ids(self, uris: Sequence[str], filter: Filter | None = None) -> Mapping[str, Ids]:
+        """Return the ids of the chunks of each of these documents, in reading order.
+
+        Uris without a document that matches the filter are left out.
+        """
 
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks of highest inner product with `vector`, shape (dim,), and all that tie with the last."""

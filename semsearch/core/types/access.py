@@ -1,5 +1,7 @@
 """Types of access: callers with their rights and limits, and access keys. `access` makes and verifies keys."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +15,10 @@ Scope = Literal["search", "ask", "write", "admin"]
 
 ALL_SCOPES: frozenset[Scope] = frozenset(("search", "ask", "write", "admin"))
 DEFAULT_SCOPES: frozenset[Scope] = frozenset(("search", "ask"))
+
+
+RECORD_SEPARATOR = "\x1f"
+"""Between an owner and the digest of a filter; no name of an owner contains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,14 @@ class Caller:
     def __repr__(self) -> str:
         """Return a short description."""
         return format_fields(self)
+
+    @property
+    def record_owner(self) -> str:
+        """Under which answers and sessions are stored: they hold texts, so that each filter has its own."""
+        if self.filter is None:
+            return self.owner
+        digest = hashlib.sha256(json.dumps(self.filter, sort_keys=True).encode()).hexdigest()
+        return f"{self.owner}{RECORD_SEPARATOR}{digest[:32]}"
 
     def check_scope(self, scope: Scope) -> None:
         """Raise ForbiddenError unless the caller has this scope."""

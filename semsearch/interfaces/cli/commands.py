@@ -23,6 +23,7 @@ from .help import add_epilogs
 from .init import init
 from .keys_commands import keys
 from .options import EMBEDDER_HELP, collection_option
+from .recommendation_commands import recommend, similar
 from .serve_command import serve
 from .terminal import uses_color
 
@@ -320,6 +321,8 @@ cli.add_command(serve)
 cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(feedback)
+cli.add_command(recommend)
+cli.add_command(similar)
 cli.add_command(config)
 cli.add_command(doctor)
 cli.add_command(keys)

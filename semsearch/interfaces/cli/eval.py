@@ -65,7 +65,7 @@ def run_evaluation(
     tolerance = _validate_tolerance(options)
     for path in (options.save_path, options.html_path):
         if path:
-            _validate_writable(path)
+            validate_writable(path)
     judged = _read_judged_queries(options)
     if options.ask and has_unused_key(library.settings):
         output.print_err(f"semsearch: {UNUSED_KEY_WARNING}")
@@ -83,9 +83,9 @@ def run_evaluation(
         result |= {"compared": len(pair_results(current, other)), "differences": differences, "regressed": regressed}
     try:
         if options.save_path:
-            _write_file(options.save_path, json.dumps(result, ensure_ascii=False, default=_slots_to_dict, indent=1))
+            write_file(options.save_path, json.dumps(result, ensure_ascii=False, default=_slots_to_dict, indent=1))
         if options.html_path:
-            _write_file(options.html_path, format_html_page(current, other, titles, differences))
+            write_file(options.html_path, format_html_page(current, other, titles, differences))
     finally:  # the run may have cost money: print the result even if a file cannot be written
         print_result(result, lambda: format_report_table(current, other, titles, differences, regressed))
     return SOME_FAILED if regressed else 0
@@ -157,7 +157,7 @@ def _read_run(path: Path) -> EvaluationRun:
         raise InvalidError(f"{path} is not a saved run; create one with --save") from exc
 
 
-def _validate_writable(path: Path) -> None:
+def validate_writable(path: Path) -> None:
     """Raise StorageError if the file cannot be written; checked before the run, which may cost money."""
     target = path if path.exists() else path.absolute().parent
     if not target.exists():
@@ -166,7 +166,8 @@ def _validate_writable(path: Path) -> None:
         raise StorageError(f"{path} cannot be written: {os.strerror(errno.EACCES)}")
 
 
-def _write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
+    """Write a text file; StorageError if that fails."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:

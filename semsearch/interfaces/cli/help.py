@@ -50,6 +50,15 @@ VERB_HELP = {
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__BASE_URL", "SEMSEARCH_ANSWERS__THRESHOLD"),
         (0, 2, 3, 5, 6, 7),
     ),
+    "recommend": VerbHelp(
+        (
+            "semsearch recommend docs/leave.md docs/travel.md",
+            "semsearch recommend --text 'time off for parents' --not-like docs/travel.md -k 3",
+        ),
+        (_DATA_DIR, "SEMSEARCH_SEARCH__COLLAPSE"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "similar": VerbHelp(("semsearch similar docs/leave.md -k 3",), (_DATA_DIR,)),
     "documents": VerbHelp(("semsearch documents -c handbook", "semsearch documents --json"), (_DATA_DIR,)),
     "show": VerbHelp(("semsearch show docs/leave.md",), (_DATA_DIR,)),
     "remove": VerbHelp(("semsearch remove docs/old.md docs/older.md",), (_DATA_DIR,), (0, 2, 3, 4, 7)),

@@ -23,8 +23,10 @@ from .routes import (
     page,
     pages,
     query,
+    recommendations,
     sessions,
     sign_in,
+    similar,
     usage,
 )
 from .service import Service
@@ -49,8 +51,8 @@ def create_app(service: Service) -> FastAPI:
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix
-    below_documents = (originals, pages, blocks)
-    others = (documents, query, answers, sessions, usage, keys, sign_in, health, page, docs)
+    below_documents = (originals, pages, blocks, similar)
+    others = (documents, query, recommendations, answers, sessions, usage, keys, sign_in, health, page, docs)
     for module in (collections, *below_documents, *others):
         for route in module.router.routes:
             if isinstance(route, APIRoute):

@@ -21,8 +21,6 @@ CALLER = "caller"
 """Key of the caller in the state of a scope."""
 IS_COOKIE_CALLER = "is_cookie_caller"
 """Key of whether the caller was identified by the cookie."""
-_IS_IDENTIFIED = "is_identified"
-"""Key of whether the caller of a readiness check, which has no limits, is known."""
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 _COOKIE_PREFIX = f"{COOKIE}=".encode()
@@ -47,23 +45,26 @@ class Authenticator:
         if get_cross_origin(scope) and read_cookie(scope) is not None:
             raise ForbiddenError("pages of other origins send an access key, and no cookie")
         if is_public(method, path):
-            if path == READY_PATH:
-                with suppress(SemsearchError):  # the check needs no key, but tells more to those who have one
-                    state[_IS_IDENTIFIED] = self._identify(scope) is not None
+            if path == READY_PATH:  # tells more to the local user
+                with suppress(SemsearchError):
+                    self._admit_local_caller(scope)
             return
-        caller = state[CALLER] = self._identify(scope)
+        if self._admit_local_caller(scope):
+            return
+        caller = state[CALLER] = self._find_caller(scope)
         needed = find_scope(method, path)
         if needed is not None and needed not in caller.scopes:
             if not is_listed(method, path):
                 raise NotFoundError(f"there is nothing at {path[:200]}")
             caller.check_scope(needed)
 
-    def _identify(self, scope: Scope) -> Caller:
-        """Return the caller of a request; UnauthorizedError if there is none."""
-        if not self._is_exposed and not self._library.may_be_exposed():
-            _check_not_forwarded(scope)
-            return LOCAL_CALLER
-        return self._find_caller(scope)
+    def _admit_local_caller(self, scope: Scope) -> bool:
+        """Return whether a request is that of the local caller; ForbiddenError if a proxy forwards it."""
+        if self._is_exposed or self._library.may_be_exposed():
+            return False
+        _check_not_forwarded(scope)
+        scope["state"][CALLER] = LOCAL_CALLER
+        return True
 
     def _find_caller(self, scope: Scope) -> Caller:
         if not get_cross_origin(scope) and (user := self._find_proxy_user(scope)) is not None:
@@ -92,11 +93,6 @@ def get_caller(scope: Scope) -> Caller:
     if caller is None:
         raise UnauthorizedError(UNAUTHORIZED)
     return caller
-
-
-def is_identified(scope: Scope) -> bool:
-    """Return whether a readiness check has a key, or comes from the local user while there is none."""
-    return bool(scope["state"].get(_IS_IDENTIFIED))
 
 
 def is_cookie_caller(scope: Scope) -> bool:

@@ -11,10 +11,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...collection.facets import MAX_FACET_FIELDS
+from ...collection.recommendations import MAX_EXAMPLES, MAX_EXCLUDED_URIS
 from ...core.names import NAME_PATTERN
 from ...core.types.answer_requests import AnswerRequest, GenerationOptions, SupportPolicy
 from ...core.types.feedback import MAX_COMMENT_CHARACTERS
 from ...core.types.pages import DEFAULT_WIDTH_PIXELS, MAX_SPAN_CHARACTERS, MAX_WIDTH_PIXELS, MIN_WIDTH_PIXELS
+from ...core.types.recommendations import (
+    DEFAULT_RECOMMENDATION_DIVERSITY,
+    Example,
+    RecommendationRequest,
+    RecommendationStrategy,
+)
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ...text.cleaning import clean
 from ..strict_json import parse_json
@@ -203,6 +210,65 @@ class SearchParams(RequestModel):
     def to_request(self) -> SearchRequest:
         """Return the request of these parameters."""
         return SearchRequest(self.q, self.k, None, self.mode)
+
+
+class ExampleBody(RequestModel):
+    """A document, a chunk or a text: exactly one of the three."""
+
+    uri: Annotated[str, Field(min_length=1)] | None = Field(None, examples=["docs/leave.md"])
+    chunk_id: Annotated[int, Field(ge=1), BeforeValidator(_to_int)] | None = Field(None, description="Of a hit.")
+    text: _QuestionText | None = None
+
+    @model_validator(mode="after")
+    def _validate_kind(self) -> "ExampleBody":
+        if sum(value is not None for value in (self.uri, self.chunk_id, self.text)) != 1:
+            raise ValueError("an example has exactly one of uri, chunk_id and text")
+        return self
+
+    def to_example(self) -> Example:
+        """Return the example."""
+        return Example(self.uri, self.chunk_id, self.text)
+
+
+class RecommendBody(RequestModel):
+    """What the recommendations are like, and unlike: at least one positive example, a query or a session."""
+
+    positive: list[ExampleBody] = Field([], max_length=MAX_EXAMPLES, examples=[[{"uri": "docs/leave.md"}]])
+    negative: list[ExampleBody] = Field([], max_length=MAX_EXAMPLES)
+    query: _QuestionText | None = Field(None, description="One more text that the recommendations are like.")
+    session_id: _NameText | None = Field(
+        None, description="One of your sessions, whose questions are more such texts; needs the scope `ask`."
+    )
+    strategy: RecommendationStrategy = Field(
+        "average",
+        description="How the similarities to several examples become one score: their mean, the highest (`best`), or"
+        " the sum of the squares of those above 0 (`sum`).",
+    )
+    k: _HitCount = Field(DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP.")
+    filter: _FilterObject | None = None
+    exclude: list[str] = Field(
+        [], max_length=MAX_EXCLUDED_URIS, description="Uris not to recommend, besides those of the examples."
+    )
+    diversity: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RECOMMENDATION_DIVERSITY
+    per_document: Annotated[int, Field(ge=0, le=limits.MAX_K), BeforeValidator(_to_int)] = Field(
+        1, description="Maximum number of passages of one document; 0 is no limit."
+    )
+
+    def to_request(self) -> RecommendationRequest:
+        """Return the request of this body."""
+        fields = {name: getattr(self, name) for name in ("query", "strategy", "k", "filter", "exclude", "diversity")}
+        positive, negative = ([each.to_example() for each in bodies] for bodies in (self.positive, self.negative))
+        return RecommendationRequest(
+            positive, negative, session=self.session_id, per_document=self.per_document, **fields
+        )
+
+
+class SimilarParams(RequestModel):
+    """How many similar documents to return."""
+
+    model_config = ConfigDict(strict=False)  # every value of a query string is a text
+
+    k: _HitCount = Field(DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP.")
 
 
 class AskBody(RequestModel):

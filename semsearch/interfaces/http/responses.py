@@ -16,6 +16,13 @@ from .caller_view import CallerResponse
 
 
 @dataclass(frozen=True, slots=True)
+class RecommendationsResponse:
+    """Passages of the recommended documents, the best first."""
+
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionsResponse:
     """The collections that you may see, by name, and who you are, which saves the page a request."""
 
@@ -189,7 +196,6 @@ class ModelServerStatus:
     """A model server that was called, and whether requests are sent to it."""
 
     url: str
-    """Empty for a caller without an access key, if there are any."""
     state: Literal["ok", "paused", "open"]
     """`paused`: its rate limit is used up. `open`: the circuit breaker refuses requests because the server fails."""
     seconds: float

@@ -21,6 +21,7 @@ PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
 
 SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
     ("POST|GET", rf"{_COLLECTION}/search", "search"),
+    ("POST", rf"{_COLLECTION}/recommend", "search"),
     ("POST", rf"{_COLLECTION}/ask", "ask"),
     ("GET", rf"/v1/collections|{_COLLECTION}|{_COLLECTION}/documents|{_DOCUMENT}", "search"),
     ("PUT|DELETE", _COLLECTION, "admin"),
@@ -35,25 +36,23 @@ SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
 )
 """Methods, paths, and the scope that they need; None where any key will do."""
 
-_PUBLIC = [(re.compile(methods), re.compile(paths)) for methods, paths in PUBLIC_ROUTES]
-_SCOPED = [(re.compile(methods), re.compile(paths), scope) for methods, paths, scope in SCOPED_ROUTES]
+_PUBLIC = [(frozenset(methods.split("|")), re.compile(paths)) for methods, paths in PUBLIC_ROUTES]
+_SCOPED = [(frozenset(methods.split("|")), re.compile(paths), scope) for methods, paths, scope in SCOPED_ROUTES]
 
 
 def is_public(method: str, path: str) -> bool:
     """Return whether a request needs no key."""
-    return any(methods.fullmatch(method) and paths.fullmatch(path) for methods, paths in _PUBLIC)
+    return any(method in methods and paths.fullmatch(path) for methods, paths in _PUBLIC)
 
 
 def find_scope(method: str, path: str) -> Scope | None:
     """Return the scope that a request needs; None if any key will do."""
     for methods, paths, scope in _SCOPED:
-        if paths.fullmatch(path) and methods.fullmatch(method):
+        if method in methods and paths.fullmatch(path):
             return scope
     return "admin"
 
 
 def is_listed(method: str, path: str) -> bool:
     """Return whether a request is listed, as public or with its scope."""
-    return is_public(method, path) or any(
-        paths.fullmatch(path) and methods.fullmatch(method) for methods, paths, _ in _SCOPED
-    )
+    return is_public(method, path) or any(method in methods and paths.fullmatch(path) for methods, paths, _ in _SCOPED)

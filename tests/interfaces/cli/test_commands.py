@@ -108,6 +108,8 @@ KEY_ID = "the id of the key"
 COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda out: set(out) >= REPORT, True),
     ("search", ["parental leave"], lambda out: (set(out), set(out["hits"][0])), ({"hits", "took_ms"}, HIT)),
+    ("recommend", [LEAVE], lambda out: [(hit["uri"], set(hit)) for hit in out["hits"]], [("docs/travel.md", HIT)]),
+    ("similar", [LEAVE], lambda out: [hit["uri"] for hit in out["hits"]], ["docs/travel.md"]),
     ("ask", ["How long is parental leave?"], lambda out: set(out) >= ANSWER, True),
     ("doctor", ["--offline"], lambda out: (out["problems"], "findings" in out), (0, True)),
     ("keys", [], lambda out: out, []),

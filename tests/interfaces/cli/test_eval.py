@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from click import UsageError
 from click.testing import CliRunner, Result
 
 from semsearch.core.errors import InvalidError, NotFoundError, StorageError
@@ -43,6 +44,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(*arguments: str) -> Result:
     """Run the command; errors are raised."""
     return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
+
+
+def test_recommendations_are_measured(folder: Path) -> None:
+    """With a table of all methods, or JSON that is also saved; other options are refused."""
+    (folder / "r.jsonl").write_text(json.dumps({"positive": ["docs/leave.md"], "relevant": ["docs/travel.md"]}))
+    table = run("eval", "--recommend", "r.jsonl", "-k", "1").stdout
+    assert table.split("\n")[0].split() == ["method", "hit", "rate@1", "MRR@1", "diversity", "coverage"]
+    assert "nearest to mean" in table
+    report = json.loads(run("eval", "--recommend", "r.jsonl", "--json", "--save", "run.json").stdout)
+    assert report == json.loads((folder / "run.json").read_text())
+    assert report["methods"]["average"]["hit_rate"] == 1.0
+    for wrong in (["--recommend", "r.jsonl", "q.jsonl"], [], ["--recommend", "r.jsonl", "--ask"]):
+        with pytest.raises(UsageError):
+            run("eval", *wrong)
 
 
 def test_the_figures_are_printed(folder: Path) -> None:

@@ -17,7 +17,7 @@ from support.upstream import KEY, Upstream, run_upstream
 
 from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
-from semsearch.core.types.access import LOCAL_CALLER, Caller
+from semsearch.core.types.access import DEFAULT_SCOPES, LOCAL_CALLER, Caller
 from semsearch.core.types.usage import (
     Budget,
     BudgetLimits,
@@ -30,7 +30,7 @@ from semsearch.core.types.usage import (
 )
 from semsearch.interfaces.cli import usage
 from semsearch.interfaces.cli.main import main
-from semsearch.interfaces.http import service
+from semsearch.interfaces.http import auth
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 pytestmark = pytest.mark.usefixtures("shared_readers")
@@ -324,16 +324,16 @@ def test_other_owners_are_not_shown_over_http(service_and_clock: tuple[httpx.Cli
 @pytest.mark.parametrize(
     ("caller", "names", "tokens"),
     [
-        (Caller("ann", key="k1"), ["budget.per_owner.day_tokens"], 5000),
+        (Caller("ann", key="k1", scopes=DEFAULT_SCOPES), ["budget.per_owner.day_tokens"], 5000),
         (LOCAL_CALLER, ["budget.day_tokens", "budget.per_owner.day_tokens"], 130),
     ],
 )
 def test_a_caller_with_a_key_does_not_see_the_total_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: Caller, names: list[str], tokens: int
 ) -> None:
-    """A caller with a key sees its own budget only; the local caller also sees that of all owners."""
+    """A caller with a key sees its own usage and budget only; the local caller also sees the budget of all."""
     fill_ledger(tmp_path)
-    monkeypatch.setattr(service, "LOCAL_CALLER", caller)
+    monkeypatch.setattr(auth, "LOCAL_CALLER", caller)
     limits = Budget(BudgetLimits(day_tokens=10**6), BudgetLimits(day_tokens=10**5))
     with run_service(tmp_path, Settings(budget=limits)) as client:
         report = client.get("/v1/usage").json()

@@ -86,6 +86,8 @@ def test_two_authorization_headers_are_refused(client: httpx.Client, folder: Pat
 REQUESTS: dict[Scope, tuple[tuple[str, str], ...]] = {
     "search": (
         ("GET", f"{SEARCH}?q=leave"),
+        ("POST", "/v1/collections/hb/recommend"),
+        ("GET", "/v1/collections/hb/documents/docs%2Fleave.md/similar"),
         ("GET", "/v1/collections"),
         ("GET", "/v1/collections/hb"),
         ("GET", "/v1/collections/hb/documents"),

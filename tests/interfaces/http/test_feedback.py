@@ -12,7 +12,7 @@ from support.http_service import check_problem, fill_collection, run_service
 
 from semsearch.core.types.access import Caller
 from semsearch.core.types.feedback import MAX_COMMENT_CHARACTERS
-from semsearch.interfaces.http import service
+from semsearch.interfaces.http import auth
 
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 NOTHING = {"helpful": None, "wrong_marker": None, "right_chunk_id": None, "comment": None}
@@ -109,7 +109,7 @@ def test_feedback_on_an_answer_of_another_owner_is_not_found(
 ) -> None:
     """The error is that of an unknown answer."""
     details = []
-    monkeypatch.setattr(service, "LOCAL_CALLER", Caller("other"))
+    monkeypatch.setattr(auth, "LOCAL_CALLER", Caller("other"))
     for answer_id in (answer["id"], "ans_0"):
         response = client.post(f"/v1/answers/{answer_id}/feedback", json={"helpful": True})
         details.append(check_problem(response, "not_found", 404).replace(answer_id, ""))

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from support.billing import DAY, MONDAY, Clock, make_reservation, make_settled_usage, read_totals, sum_rows
@@ -15,8 +17,10 @@ from semsearch.core.types.usage import (
     Reservation,
     SettledUsage,
     UsageRow,
+    key_owner,
 )
 from semsearch.storage.ledger.local.ledger import LocalLedger
+from semsearch.usage.budgets import fits_budgets
 
 NewLedger = Callable[[], LocalLedger]
 
@@ -316,3 +320,54 @@ def test_settlement_is_atomic(ledger: LocalLedger, clock: Clock) -> None:
         ledger.settle(reservation, invalid_usage)
     assert read_totals(ledger.path) == before == sum_rows(ledger.path)
     ledger.settle(reservation, make_settled_usage(5))
+
+
+def test_budget_of_a_key_counts_its_requests_alone(ledger: LocalLedger, clock: Clock) -> None:
+    """Not those of another key of its owner, nor those without a key; its reservations, settlements and expiries do."""
+    limits = {key_owner("one"): BudgetLimits(day_tokens=50)}
+    for key in ("two", None):
+        assert ledger.reserve(make_reservation(clock, upper_bound=45, key=key), {}) is not None
+    first = ledger.reserve(make_reservation(clock, key="one"), limits)
+    assert first is not None
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is not None
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is None
+    ledger.settle(first, make_settled_usage(3, 4, 7))
+    assert ledger.spent_amounts(key_owner("one"))["2026-11-23"] == (7, 7e-9)
+    clock.now += 60  # the second one expires, with the 10 tokens that were expected
+    assert ledger.spent_amounts(key_owner("one"))["2026-11-23"][0] == 17
+    with pytest.raises(BudgetError, match="the access key's budget"):
+        ledger.reserve(make_reservation(clock, upper_bound=34, key="one"), limits)
+    assert ledger.reserve(make_reservation(clock, upper_bound=33, key="one"), limits) is not None
+
+
+def test_budget_of_a_key_lasts_over_its_rotation_and_ends_with_the_day(ledger: LocalLedger, clock: Clock) -> None:
+    """A key keeps its id when it is rotated; the totals are those of the id."""
+    limits = {key_owner("one"): BudgetLimits(day_tokens=20)}
+    reserved = ledger.reserve(make_reservation(clock, key="one"), limits)
+    assert reserved is not None
+    ledger.settle(reserved, make_settled_usage(20))
+    with pytest.raises(BudgetError):
+        ledger.reserve(make_reservation(clock, key="one"), limits)
+    clock.now += DAY
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is not None
+
+
+@pytest.mark.slow
+def test_budget_is_checked_in_the_transaction_that_reserves(
+    new_ledger: Callable[[], LocalLedger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes never check at the same time: else both would find room for the last request."""
+    both_check = threading.Barrier(2)
+
+    def wait_and_check(*arguments: Any) -> bool:
+        with suppress(threading.BrokenBarrierError):
+            both_check.wait(0.5)
+        return fits_budgets(*arguments)
+
+    monkeypatch.setattr("semsearch.storage.ledger.local.requests.fits_budgets", wait_and_check)
+    ledgers = [new_ledger(), new_ledger()]
+    limits = {ALL_OWNERS: BudgetLimits(day_tokens=20)}
+    with ThreadPoolExecutor(2) as pool:
+        reserved = list(pool.map(lambda ledger: ledger.reserve(make_reservation(clock), limits), ledgers))
+    assert sorted(reserved, key=str) == [1, None]
+    assert both_check.broken

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from ....core.errors import UnavailableError
-from ..auth import is_identified
+from ....core.types.access import LOCAL_CALLER
+from ..auth import CALLER
 from ..dependencies import ServiceDep, json_response
 from ..fast_search import HEALTH_PATH
 from ..problems import SHUTDOWN_DETAIL, error_responses
@@ -41,19 +42,16 @@ async def healthz() -> Response:
 async def readyz(request: Request, service: ServiceDep) -> Response:
     """Return 200 if the data directory can be written and no shutdown has begun, with the state of each model server.
 
-    A model server that fails makes the service degraded, not unready: requests that need no server still succeed. Its
-    `url` is shown to callers with an access key only.
+    A model server that fails makes the service degraded, not unready: requests that need no server still succeed. A
+    service with access keys names no model server here, because the check needs no key.
     """
     if service.shutdown_started.is_set():
         raise UnavailableError(SHUTDOWN_DETAIL)
     await asyncio.to_thread(_check_writable, service.library.folder)  # no thread of reads, which may all wait
-    shows_urls = is_identified(request.scope)
-    servers = [
-        ModelServerStatus(state.url if shows_urls else "", state.state, state.seconds)
-        for state in service.library.upstream_states()
-    ]
+    servers = [ModelServerStatus(state.url, state.state, state.seconds) for state in service.library.upstream_states()]
     is_degraded = any(server.state != "ok" for server in servers)
-    return json_response(HealthResponse("degraded" if is_degraded else "ok", servers))
+    is_local = request.scope["state"].get(CALLER) is LOCAL_CALLER
+    return json_response(HealthResponse("degraded" if is_degraded else "ok", servers if is_local else []))
 
 
 def _check_writable(folder: Path) -> None:

@@ -38,7 +38,7 @@ _SPAN_EXAMPLE: dict[str, Any] = {
 }
 _URL_EXAMPLE = "http://localhost:8765/view/handbook/docs%2Fleave.md?start=310&end=347"
 _SENTENCE_EXAMPLE = "Parents take up to 26 weeks of leave."
-_HIT_EXAMPLE = {
+HIT_EXAMPLE = {
     **_SPAN_EXAMPLE,
     "text": _SENTENCE_EXAMPLE,
     "score": 0.93,
@@ -47,7 +47,7 @@ _HIT_EXAMPLE = {
     "explanation": None,
     "url": _URL_EXAMPLE,
 }
-_SEARCH_EXAMPLE = {"hits": [_HIT_EXAMPLE], "took_ms": 1.4}
+_SEARCH_EXAMPLE = {"hits": [HIT_EXAMPLE], "took_ms": 1.4}
 _PASSAGE_EXAMPLE = {
     **{name: value for name, value in _SPAN_EXAMPLE.items() if name != "chunk_id"},
     "text": _SENTENCE_EXAMPLE,
@@ -73,7 +73,7 @@ ANSWER_EXAMPLE = {
             "url": _URL_EXAMPLE,
         },
     ],
-    "hits": [_HIT_EXAMPLE],
+    "hits": [HIT_EXAMPLE],
     "passages": [_PASSAGE_EXAMPLE],
     "usage": {
         "prompt_tokens": 0,

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, ConfigDict, Field
 
+from ....core.types.access import LOCAL_CALLER
 from ....core.types.usage import UsageGroupBy, UsageReport
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
@@ -75,6 +76,11 @@ class UsageParams(RequestModel):
     },
 )
 async def get_usage(service: ServiceDep, caller: CallerDep, params: Annotated[UsageParams, Query()]) -> Response:
-    """Return what your requests cost. A cost is null if one of its prices is unknown."""
-    report = await service.run_read(partial(service.library.usage, params.by, params.since, caller=caller))
+    """Return what your requests cost, with the scope `admin` those of all owners.
+
+    A cost is null if one of its prices is unknown.
+    """
+    is_administrator = caller is not LOCAL_CALLER and caller.collections is None and "admin" in caller.scopes
+    viewer = None if is_administrator else caller
+    report = await service.run_read(partial(service.library.usage, params.by, params.since, caller=viewer))
     return json_response(report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -83,9 +83,22 @@ class LocalSnapshot:
     fallback_view: Callable[[DamagedFileError], View]
     """Return the same view without the generation, of which a file is damaged."""
 
+    visible_count: int | None = None
+    """Chunks of a restricted snapshot."""
+
     def __len__(self) -> int:
         """Return the number of chunks."""
-        return len(self.view.vectors)
+        return len(self.view.vectors) if self.visible_count is None else self.visible_count
+
+    def restrict(self, filter: Filter) -> LocalSnapshot:
+        """Return the snapshot whose term statistics are those of the chunks that match a filter of access rights."""
+        ids, key = self.matching_ids(filter), filter_cache_key(filter)
+        return replace(
+            self,
+            view=self._with_fallback(lambda view: view.restrict(key, ids)),
+            fallback_view=lambda exc: self.fallback_view(exc).restrict(key, ids),
+            visible_count=len(ids),
+        )
 
     def matching_ids(self, filter: Filter) -> Ids:
         """Return the ids of the chunks whose documents match the filter, ascending."""
@@ -106,6 +119,10 @@ class LocalSnapshot:
                 cache.clear()
             cache[key] = ids
         return ids
+
+    def document_chunk_ids(self, uris: Sequence[str], filter: Filter | None = None) -> Mapping[str, Ids]:
+        """Return the ids of the chunks of each of these documents, in reading order; others are left out."""
+        return documents.load_chunk_ids(self.db, uris, build_condition(filter) if filter else ("1", []))
 
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks with the highest inner product with `vector`, and those tied with the last."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .rows import damage, header
 
 DocumentFields = tuple[str, str, str, Metadata]
 """Uri, title, hash of the text, and metadata of a document."""
+
+MAX_RESTRICTED_VIEWS = 16
+"""Filters of access rights whose statistics are kept per commit; each takes 10 bytes a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,25 @@ class View:
     """Inverse document frequency of each term that a query had."""
     filter_cache: dict[str, Ids] = field(default_factory=dict)
     """Matching chunk ids by filter: a filter of access rights comes with every query of its caller."""
+
+    restricted_views: dict[str, View] = field(default_factory=dict)
+    """Views whose term statistics are those of a part of the chunks, by filter of access rights."""
+
+    def restrict(self, key: str, visible_ids: Ids) -> View:
+        """Return the view whose term statistics are those of these chunks alone; `key` stands for their filter."""
+        restricted = self.restricted_views.get(key)
+        if restricted is None:
+            restricted = replace(
+                self,
+                term_index=self.term_index.restrict(visible_ids),
+                trigram_index=self.trigram_index.restrict(visible_ids),
+                idf_cache={},
+                restricted_views={},
+            )
+            if len(self.restricted_views) >= MAX_RESTRICTED_VIEWS:
+                self.restricted_views.clear()
+            self.restricted_views[key] = restricted
+        return restricted
 
     def is_latest(self, db: sqlite3.Connection) -> bool:
         """Return whether the collection and its generation are unchanged since, as `db`'s transaction sees them."""

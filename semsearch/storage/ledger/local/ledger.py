@@ -58,10 +58,17 @@ class LocalLedger:
         with self._write("settle a request") as db:
             requests.settle(db, reservation_id, usage)
 
-    def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
+    def usage(
+        self,
+        by: UsageGroupBy,
+        owner: str | None = None,
+        since: str | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[UsageRow]:
         """Return the usage by group: days in order, other groups, and the models of a day, by descending cost."""
         with self._read() as db:
-            return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
+            return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock(), collections)
 
     def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and dollars of an owner, or of all (""), in the current day and month."""
@@ -145,11 +152,12 @@ class LocalLedger:
 
     def key_version(self) -> tuple[int, int]:
         """Return how often the file was opened, as it may have been replaced, and the version of the keys in it."""
-        if not _exists(self.path):
-            return 0, 0
-        self._current_file()
-        watch, known = self._change_watch, self._key_version
-        assert watch is not None
+        file, watch, known = self._file, self._change_watch, self._key_version
+        if file is None or watch is None or not file.is_current():
+            if not _exists(self.path):
+                return 0, 0
+            self._current_file()
+            return self.key_version()
         mark = watch.get_mark()  # before the version: a change in between is read again
         if known is None or known[0] != mark:
             with self._read() as db:

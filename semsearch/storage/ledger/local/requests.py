@@ -6,7 +6,7 @@ of a budget does not sum rows. Holds no budget policy.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -70,18 +70,28 @@ def expire_reservations(db: sqlite3.Connection, now: float) -> None:
 
 
 def load_usage_rows(
-    db: sqlite3.Connection, by: UsageGroupBy, owner: str | None, since: str | None, now: float
+    db: sqlite3.Connection,
+    by: UsageGroupBy,
+    owner: str | None,
+    since: str | None,
+    now: float,
+    collections: Iterable[str] | None = None,
 ) -> list[UsageRow]:
-    """Return the usage by group. An expired reservation counts, also if no write has settled it yet."""
+    """Return the usage by group, of these collections if they are given.
+
+    An expired reservation counts, also if no write has settled it yet.
+    """
     model_expression = "model" if by == "day,model" else "NULL"
+    names = None if collections is None else json.dumps(list(collections))
     order_by = f"name, {_BY_COST}, row_model" if by in ("day", "day,model") else f"{_BY_COST}, name"
     rows = db.execute(
         f"SELECT {_GROUP_EXPRESSIONS[by]} AS name, count(*), sum(attempt > 0), sum(input_tokens), sum(output_tokens),"
         f" sum(cached_tokens), sum(cost_nano), sum(cost_nano IS NULL), sum(estimated), {model_expression} AS row_model"
         " FROM call"
         " WHERE (state != 'held' OR expires <= ?3) AND (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR day >= ?2)"
+        " AND (?4 IS NULL OR collection IN (SELECT value FROM json_each(?4)))"
         f" GROUP BY name, row_model ORDER BY {order_by}",
-        (owner, since, now),
+        (owner, since, now, names),
     )
     return [
         UsageRow(

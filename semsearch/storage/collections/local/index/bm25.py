@@ -111,6 +111,15 @@ class BM25Index:
             added_segment = _merge_segments(kept_segments.pop(), added_segment)
         return BM25Index.from_segments([*kept_segments, added_segment])
 
+    def restrict(self, visible_ids: Ids) -> BM25Index:
+        """Return the index of these chunks alone, as if it had been built of them: others count in no statistic."""
+        segments = []
+        for segment in self.segments:
+            is_hidden = np.isin(segment.postings.ids.read_all(), visible_ids, assume_unique=True, invert=True)
+            deleted = is_hidden if segment.deleted is None else segment.deleted | is_hidden
+            segments.append(PostingsSegment(segment.postings, deleted))
+        return BM25Index.from_segments(segments)
+
     def compute_idf(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Return the inverse document frequency of each term, above 0 and highest for a term in no chunk."""
         distinct_terms = list(dict.fromkeys(terms))[:MAX_QUERY_TERMS]

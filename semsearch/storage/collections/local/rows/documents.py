@@ -7,7 +7,9 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TypeVar
 
-from .....core.types.documents import Chunk
+import numpy as np
+
+from .....core.types.documents import Chunk, Ids
 from .....core.types.originals import OriginalState, StoredOriginal
 from .....core.types.stored_documents import DocumentInfo, StoredDocument, StoredVersion
 from . import damage, terms
@@ -127,6 +129,22 @@ def has_chunk(db: sqlite3.Connection, chunk_id: int, where: SqlCondition) -> boo
     sql, values = where
     select = f"SELECT 1 FROM chunk AS c JOIN document AS d ON d.id = c.document_id WHERE c.id = ? AND {sql}"
     return bool(damage.fetch_all(db, select, (chunk_id, *values)))
+
+
+def load_chunk_ids(db: sqlite3.Connection, uris: Sequence[str], where: SqlCondition) -> dict[str, Ids]:
+    """Return the ids of the chunks of each of these documents that matches, in reading order; others are left out."""
+    sql, values = where
+    ids: dict[str, list[int]] = {}
+    for batch in split_into_batches(uris):
+        select = (
+            "SELECT d.uri, c.id FROM document AS d LEFT JOIN chunk AS c ON c.document_id = d.id"
+            f" WHERE d.uri IN ({','.join('?' * len(batch))}) AND {sql} ORDER BY d.id, c.ordinal"
+        )
+        for uri, chunk_id in damage.fetch_all(db, select, (*batch, *values)):
+            document_ids = ids.setdefault(uri, [])
+            if chunk_id is not None:  # None for a document without chunks
+                document_ids.append(chunk_id)
+    return {uri: np.array(ids[uri], np.int64) for uri in dict.fromkeys(uris) if uri in ids}
 
 
 def to_document_info(row: DocumentRow) -> DocumentInfo:
