@@ -138,7 +138,7 @@ WEAKNESSES = (
     Weakness(
         "a cookie is accepted without Origin",
         "semsearch/interfaces/http/auth.py",
-        "            _check_cookie_origin(scope)\n",
+        "            _check_origin(scope)\n",
         "",
         f"{_CROSS_KEY}::test_change_with_a_cookie_needs_the_origin",
     ),

@@ -30,9 +30,9 @@ class ProxyIdentities:
         if not self._proxies.contains(peer):
             return None
         pairs = list(headers)
-        users = [value for name, value in pairs if name == self._user_header and value.strip()]
+        users = [value for name, value in pairs if name == self._user_header]
         groups = [value for name, value in pairs if name == self._groups_header]
-        if len(users) != 1 or len(groups) > 1:
+        if len(users) != 1 or not users[0].strip() or len(groups) > 1:
             return None
         user = _read_user(users[0])
         group = self._find_group(_read_groups(groups))

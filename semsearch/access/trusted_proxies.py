@@ -6,7 +6,7 @@ from functools import lru_cache
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_FORWARDED_CHARACTERS = 4_096
-"""A longer list of addresses is not read: each entry of it takes time."""
+"""Of a longer list of addresses only the end is read: each entry takes time, and a client may write its beginning."""
 
 
 class TrustedProxies:
@@ -29,8 +29,8 @@ class TrustedProxies:
         mapped to IPv6 are returned as IPv4.
         """
         peer_address = None if peer is None else _normalize(peer)
-        text = ",".join(forwarded)
-        if not text or len(text) > _MAX_FORWARDED_CHARACTERS or not self.contains(peer):
+        text = _cut_start(",".join(forwarded))
+        if not text or not self.contains(peer):
             return peer_address or peer
         address = peer_address
         for entry in reversed(text.split(",")):
@@ -80,6 +80,11 @@ def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
 def _normalize(address: str) -> str | None:
     parsed = _parse(address)
     return None if parsed is None else str(parsed)
+
+
+def _cut_start(text: str) -> str:
+    """Return the last whole entries of a list that is too long."""
+    return text if len(text) <= _MAX_FORWARDED_CHARACTERS else text[-_MAX_FORWARDED_CHARACTERS:].partition(",")[2]
 
 
 def _strip_port(entry: str) -> str:

@@ -43,6 +43,7 @@ def test_first_group_of_the_settings_decides() -> None:
         ([("remote-user", "ann")], None),
         ([("remote-user", "ann"), ("remote-user", "ann")], PROXY),
         ([("remote-user", "ann"), ("remote-groups", "hr"), ("remote-groups", "writers")], PROXY),
+        ([("remote-user", ""), ("remote-user", "ann")], PROXY),
         ([("remote_user", "ann"), ("remote-user", " ")], PROXY),
         ([("remote-groups", "hr")], PROXY),
     ],

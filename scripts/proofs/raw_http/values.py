@@ -37,8 +37,8 @@ JSON_TARGETS = (
 HARMLESS_HEADERS: Sequence[Header] = (
     ("Accept", "*/*"), ("Accept-Encoding", "gzip, br;q=0, *;q=0.5"), ("User-Agent", b"\xe9\xff"), ("X-Empty", ""),
     ("Expect", "100-continue"), ("Cookie", "a=b; " * 50), ("Origin", "http://localhost"), ("X-Request-Id", "mine"),
-    ("Authorization", "Bearer x"), ("Accept-Language", "de"), ("X-Forwarded-For", "10.0.0.1"), ("Via", "1.1 x"),
-    ("If-Match", "*"), ("TE", "trailers"), ("Referer", "http://evil.test/"), ("Forwarded", "host=evil.test"),
+    ("Authorization", "Bearer x"), ("Accept-Language", "de"), ("X-Forwarded-Proto", "https"), ("Via", "1.1 x"),
+    ("If-Match", "*"), ("TE", "trailers"), ("Referer", "http://evil.test/"), ("X-Forwarded-Host", "evil.test"),
 )  # fmt: skip
 VERSIONS = (
     b"HTTP/1.0",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...access.trusted_proxies import TrustedProxies
 from ...library import Library
 from .access_log import ENTRY_FORMATS, AccessLogMiddleware
 from .admission import AdmissionMiddleware
@@ -46,6 +47,8 @@ class Application:
         metrics_folder: Path | None = None,
     ) -> None:
         self.connections = make_connection_table()
+        self.trusted_proxies = TrustedProxies(library.settings.access_proxies)
+        """Their connections are not limited by address."""
         self.metrics = ServiceMetrics(metrics_folder)
         library.metrics.target = self.metrics
         self._service = make_service(library)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from ...access.trusted_proxies import TrustedProxies
 from . import limits
 
 
@@ -123,12 +124,12 @@ def make_connection_table() -> ConnectionTable:
     return ConnectionTable(max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - reserved)))
 
 
-def normalize_address(client: tuple[str, int] | None) -> str:
+def normalize_address(client: tuple[str, int] | None, proxies: TrustedProxies | None = None) -> str:
     """Return what a client's connections are counted by: its address, of IPv6 the network that one site gets.
 
-    That is `""` for the loopback, which has no limit: behind it may stand the clients of a proxy.
+    That is `""` for the loopback and for trusted proxies, which have no limit: many clients may stand behind them.
     """
-    if client is None or client[0] == "127.0.0.1":
+    if client is None or client[0] == "127.0.0.1" or (proxies is not None and proxies.contains(client[0])):
         return ""
     address = ipaddress.ip_address(client[0].partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):

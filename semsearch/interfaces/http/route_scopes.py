@@ -7,11 +7,13 @@ import re
 
 from ...core.types.access import Scope
 
+READY_PATH = "/readyz"
+
 _COLLECTION = r"/v1/collections/[^/]+"
 _DOCUMENT = rf"{_COLLECTION}/documents/.+"
 
 PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
-    ("GET|HEAD", r"/healthz|/readyz"),
+    ("GET|HEAD", rf"/healthz|{READY_PATH}"),
     ("GET|HEAD", r"/|/ask|/documents|/usage|/keys|/view/[^/]+/[^/]+|/static/.*"),  # the page itself holds no documents
     ("DELETE", r"/v1/sign-in"),
 )

@@ -220,7 +220,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         super().connection_made(transport)
         assert isinstance(self.app, Application)
         self.early_refusal = self.app.early_refusal
-        if self._get_connections().add(self, normalize_address(self.client)):
+        if self._get_connections().add(self, normalize_address(self.client, self.app.trusted_proxies)):
             self._start_head_timer()
         else:
             self._count_shed()

@@ -205,6 +205,38 @@ def test_page_signs_in_with_a_cookie(client: httpx.Client, folder: Path) -> None
     assert "secure" in over_tls.headers["set-cookie"].lower()
 
 
+@pytest.mark.parametrize("others", ['a={"x": 1}; ', "a[b]=1; ", "flag; ", "a=b c; ", 'a="b; ', "a@b=1; "])
+def test_cookies_of_other_services_do_not_hide_that_of_the_page(
+    client: httpx.Client, folder: Path, others: str
+) -> None:
+    """All services of a host share its cookies, and not all of them follow the standard."""
+    reply = client.post("/v1/sign-in", headers=create_key(folder, ALL_SCOPES))
+    client.cookies.clear()
+    cookie = reply.headers["set-cookie"].partition(";")[0]
+    assert client.get("/v1/me", headers={"cookie": f"{others}{cookie}"}).json()["signed_in"] is True
+    twice = {"cookie": f"{cookie}; {cookie}"}
+    assert client.get("/v1/me", headers=twice).status_code == 200
+
+
+def test_two_different_cookies_of_the_page_sign_nobody_in(client: httpx.Client, folder: Path) -> None:
+    """Another site of the domain may have set one of them."""
+    replies = [client.post("/v1/sign-in", headers=create_key(folder, ALL_SCOPES)) for _ in range(2)]
+    client.cookies.clear()
+    cookies = [reply.headers["set-cookie"].partition(";")[0] for reply in replies]
+    check_problem(client.get("/v1/me", headers={"cookie": "; ".join(cookies)}), "unauthorized", 401)
+    check_problem(client.get("/v1/me", headers=[("cookie", cookie) for cookie in cookies]), "unauthorized", 401)
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_forwarded_request_needs_a_key_even_while_there_is_none(tmp_path: Path, header: str) -> None:
+    """A proxy on this machine may serve the whole network, whose requests are not those of the local user."""
+    with run_service(tmp_path) as client:
+        assert client.get("/v1/collections").status_code == 200
+        forwarded = client.get("/v1/collections", headers={header: "192.0.2.1"})
+        assert "keys create" in check_problem(forwarded, "forbidden", 403)
+        assert client.get("/healthz", headers={header: "192.0.2.1"}).status_code == 200
+
+
 def test_exposed_service_without_keys_answers_nobody(tmp_path: Path) -> None:
     """Also if its last key disappeared since the start."""
     with Library(tmp_path, settings=Settings()) as library:

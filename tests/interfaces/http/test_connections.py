@@ -10,9 +10,13 @@ import httpx
 import pytest
 from support.http_service import check_problem, document_path, fill_collection, run_service, send_raw
 
+from semsearch import Library
+from semsearch.access.trusted_proxies import TrustedProxies
 from semsearch.collection import Collection
+from semsearch.core.settings import Settings
 from semsearch.core.types.stored_documents import CollectionInfo
 from semsearch.interfaces.http import limits
+from semsearch.interfaces.http.asgi import Application
 from semsearch.interfaces.http.connections import (
     CLOSING,
     IDLE,
@@ -115,6 +119,19 @@ def test_temporary_files_count_as_connections() -> None:
 def test_connections_are_counted_by_address(client: tuple[str, int] | None, address: str) -> None:
     """One site has a whole IPv6 network; the loopback, behind which a proxy may stand, is not counted."""
     assert normalize_address(client) == address
+
+
+def test_connections_of_trusted_proxies_are_not_counted() -> None:
+    """All clients of a proxy come from its address: one of them must not lock out the others."""
+    proxies = TrustedProxies(["10.0.0.0/8"])
+    assert normalize_address(("10.1.1.1", 5000), proxies) == ""
+    assert normalize_address(("192.0.2.1", 5000), proxies) == "192.0.2.1"
+
+
+def test_service_knows_its_trusted_proxies(tmp_path: Path) -> None:
+    """They are those of the settings."""
+    with Library(tmp_path, settings=Settings(access_proxies=("10.0.0.0/8",))) as library:
+        assert Application(library, "0.0.0.0", is_exposed=True).trusted_proxies.contains("10.1.1.1")
 
 
 @contextmanager

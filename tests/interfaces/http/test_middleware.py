@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -229,12 +230,14 @@ def test_a_refused_client_can_finish_sending(client: httpx.Client) -> None:
 
 
 def test_bytes_behind_the_declared_length_are_no_request(client: httpx.Client) -> None:
-    """They are not part of the body. Sent together with the request, both are refused."""
+    """They are not part of the body. Sent together with the request, they are refused after its response."""
     body = b'{"query": "x"}'
     request = head("POST /v1/collections/hb/search", "Host: localhost", "Content-Type: application/json",
                    f"Content-Length: {len(body)}") + body  # fmt: skip
     smuggled = b'{"query": "smuggled"}'
-    assert parse_problem(send_raw(client, request + smuggled), 400)["type"] == "/problems/malformed"
+    replies = send_raw(client, request + smuggled)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", replies) == [b"200", b"400"]
+    assert parse_problem(replies[replies.rindex(b"HTTP/1.1 400 ") :], 400)["type"] == "/problems/malformed"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
         connection.sendall(request)
         reply = connection.recv(65536)
@@ -358,8 +361,7 @@ def test_a_large_file_is_stored(client: httpx.Client) -> None:
 def test_a_malformed_request_in_a_pipeline_does_not_answer_an_earlier_one(client: httpx.Client) -> None:
     """A client takes the first response for that of its first request."""
     reply = send_raw(client, 2 * head("GET /healthz", "Host: localhost") + b"\x00 no request\r\n\r\n")
-    assert reply.startswith(b"HTTP/1.1 200 ")
-    assert b" 400 " not in reply
+    assert re.findall(rb"HTTP/1\.1 (\d+)", reply) == [b"200", b"200", b"400"]
 
 
 def test_head_and_body_of_a_response_arrive_together(client: httpx.Client) -> None:

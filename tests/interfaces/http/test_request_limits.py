@@ -129,7 +129,7 @@ def wait_until_admitted(client: httpx.Client) -> bool:
 def test_forwarded_addresses_count_only_from_trusted_proxies(tmp_path: Path) -> None:
     """The right-most entry that is no proxy is limited; what the client wrote left of it does not help."""
     settings = Settings(access_proxies=("127.0.0.1/32", "10.0.0.0/8"), address_requests_per_minute=3)
-    with run_service(tmp_path, settings) as client:
+    with run_with_key(tmp_path, settings) as client:
         for index in range(3):
             forwarded = {"x-forwarded-for": f"192.0.2.{index}, 198.51.100.7, 10.1.1.1"}
             assert client.get("/v1/collections", headers=forwarded).status_code == 200
@@ -143,7 +143,7 @@ def test_forwarded_addresses_count_only_from_trusted_proxies(tmp_path: Path) -> 
 
 def test_forwarded_addresses_of_others_are_ignored(tmp_path: Path) -> None:
     """Without trusted proxies, the loopback has no limit whatever it forwards."""
-    with run_service(tmp_path, Settings(address_requests_per_minute=2)) as client:
+    with run_with_key(tmp_path, Settings(address_requests_per_minute=2)) as client:
         headers = {"x-forwarded-for": "198.51.100.7"}
         assert all(client.get("/v1/collections", headers=headers).status_code == 200 for _ in range(5))
 

@@ -107,6 +107,7 @@ def test_readiness_shows_model_servers(tmp_path: Path) -> None:
             assert client.get("/readyz").json() == {"status": "ok", "upstreams": []}
             client.post("/v1/collections/hb/ask", json=QUESTION)
             assert client.get("/readyz").json()["upstreams"][0]["state"] == "ok"
+            assert client.get("/readyz", headers={"x-forwarded-for": "192.0.2.1"}).json()["upstreams"] == []
             upstream.scripted_replies = [double.error_reply(500, "down")] * 50
             for _ in range(3):
                 assert client.post("/v1/collections/hb/ask", json=QUESTION).status_code in (502, 503)
