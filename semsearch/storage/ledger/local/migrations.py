@@ -62,3 +62,13 @@ def m006_idempotency(db: Database) -> None:
     db.conn.execute("CREATE INDEX kept_response_created ON kept_response (created)")
     db.conn.execute("CREATE INDEX kept_response_running ON kept_response (created) WHERE status IS NULL")
     db.conn.execute("CREATE INDEX kept_response_size ON kept_response (owner, created, size)")
+
+
+@MIGRATIONS()
+def m010_outbox(db: Database) -> None:
+    """Store messages that wait for delivery to a webhook; `failed` is the time at which one was given up."""
+    db.conn.execute(
+        "CREATE TABLE outbox (id TEXT PRIMARY KEY, owner TEXT NOT NULL, profile TEXT NOT NULL, body BLOB NOT NULL,"
+        " created REAL NOT NULL, attempts INTEGER NOT NULL, next_attempt REAL NOT NULL, error TEXT, failed REAL)"
+    )
+    db.conn.execute("CREATE INDEX outbox_due ON outbox (next_attempt) WHERE failed IS NULL")
