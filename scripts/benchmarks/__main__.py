@@ -12,6 +12,7 @@ from . import (
     extractive_answers,
     filtered_search,
     follow_ups,
+    forbidden_topics,
     hybrid_search,
     languages,
     long_documents,
@@ -45,6 +46,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q8": long_documents.q8,
     **real_manuals.GOALS,
     "Q14": claim_checks.q14,
+    "Q18": forbidden_topics.q18,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -231,7 +231,7 @@ def test_error_in_the_user_file_names_its_path(folder: Path) -> None:
     for text, message in (
         ("keep_day = 3", "there is no setting keep_day"),
         ("keep_days = 'x'", "keep_days: 'x' is not a number"),
-        ("[profiles.x]\ntone = 'y'", "profiles.x has no 'tone'"),
+        ("[profiles.x]\ntune = 'y'", "profiles.x has no 'tune'"),
         ("[prices.m]\noutput = 1", "prices.m needs an input"),
     ):
         with pytest.raises(InvalidError) as caught:

@@ -36,7 +36,8 @@ class WebhookReceiver:
     """All requests with a valid signature, whatever was answered."""
     errors: list[str] = field(default_factory=list)
     """Why other requests were refused."""
-    delay_seconds: float = 0.0
+    gate: threading.Event = field(default_factory=threading.Event)
+    """Requests wait while it is not set."""
 
     def wait(self, count: int, seconds: float = 20.0) -> list[ReceivedMessage]:
         """Return what was received as soon as it is `count` messages."""
@@ -66,11 +67,12 @@ def verify(secret: str, headers: dict[str, str], body: bytes) -> None:
 def run_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
     """Yield a receiver that runs until the block ends."""
     receiver = WebhookReceiver()
+    receiver.gate.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            time.sleep(receiver.delay_seconds)
+            receiver.gate.wait(20)
             status, headers = receiver.replies.pop(0) if receiver.replies else (204, {})
             try:
                 verify(SECRET, {name.lower(): value for name, value in self.headers.items()}, body)

@@ -23,8 +23,6 @@ from semsearch.storage.ledger.local.ledger import LocalLedger
 from semsearch.webhooks.attempts import Attempt
 from semsearch.webhooks.delivery import LEASE_SECONDS, MAX_AGE_SECONDS, WebhookDelivery
 
-START = 1_000_000.0
-
 
 @pytest.fixture
 def clock() -> Clock:
@@ -80,7 +78,9 @@ def read_state(folder: Path) -> OutboxState:
         return load_state(db).outbox
 
 
-def test_message_is_delivered_once(ledger: LocalLedger, clock: Clock, receiver: WebhookReceiver, tmp_path: Path) -> None:
+def test_message_is_delivered_once(
+    ledger: LocalLedger, clock: Clock, receiver: WebhookReceiver, tmp_path: Path
+) -> None:
     """The receiver has verified its signature; after that nothing is due."""
     assert enqueue(ledger, clock)
     delivery = make_delivery(ledger, clock, receiver.url, tmp_path)
@@ -144,9 +144,8 @@ def test_failing_receiver_is_tried_again_until_it_accepts(
     assert "127.0.0.1" not in caplog.text
 
 
-def test_receiver_that_is_down_fails_the_message_after_a_day(
-    ledger: LocalLedger, clock: Clock, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_receiver_that_is_down_fails_the_message_after_a_day(ledger: LocalLedger, clock: Clock, tmp_path: Path) -> None:
     """The queue keeps it as failed, which `doctor` reports; it is deleted with the answers."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -191,6 +190,7 @@ def test_gone_receiver_gets_no_further_attempt(
     assert read_state(tmp_path) == OutboxState(0, 1, None)
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_gets_a_message(
     open_ledger_again: Callable[[], LocalLedger], clock: Clock, receiver: WebhookReceiver, tmp_path: Path
 ) -> None:
@@ -227,9 +227,7 @@ def test_late_failure_does_not_disturb_a_newer_attempt(ledger: LocalLedger, cloc
     assert [message.attempts for message in ledger.claim_messages(8, LEASE_SECONDS)] == [3]
 
 
-def test_queue_is_bounded(
-    ledger: LocalLedger, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_queue_is_bounded(ledger: LocalLedger, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer of a message that does not fit is recorded all the same."""
     monkeypatch.setattr(outbox, "MAX_PENDING", 2)
     assert [enqueue(ledger, clock, number) for number in range(3)] == [True, True, False]
