@@ -34,8 +34,8 @@ CASES = {
         "Should I buy your shares?|Which stocks should I invest in?|Will the share price go up?|Is this a good"
         " investment?",
         "Is it a good time to buy stock in your company?|Will the stock price rise next year?|Should I invest my"
-        " savings in bitcoin?|What shares do you recommend?|How should I invest my money?|Are your bonds a good investment"
-        " for me?",
+        " savings in bitcoin?|What shares do you recommend?|How should I invest my money?|Are your bonds a good"
+        " investment for me?",
     ),
     "competitors": (
         "Is the product of a competitor better?|How do you compare with other companies?|Which competitor is cheaper?"

@@ -13,8 +13,11 @@ from ..core.view_urls import make_view_url
 
 EVENT_TYPE = "answer.escalated"
 MAX_BODY_BYTES = 64 << 10
-MAX_PASSAGES = 10
+MAX_PASSAGES = 5
 MAX_PASSAGE_CHARACTERS = 1_000
+MAX_TITLE_CHARACTERS = 200
+"""Of the title and of the heading of a passage."""
+
 MAX_TURN_CHARACTERS = 4_000
 """Of the question and of the answer of each turn of the transcript."""
 
@@ -74,8 +77,8 @@ def _build_passage(passage: ClosestPassage, collection: str, public_url: str | N
     url = make_view_url(public_url, collection, passage.uri, passage.start, passage.end) if public_url else None
     return {
         "uri": passage.uri,
-        "title": passage.title[:MAX_PASSAGE_CHARACTERS],
-        "heading": passage.heading[:MAX_PASSAGE_CHARACTERS],
+        "title": passage.title[:MAX_TITLE_CHARACTERS],
+        "heading": passage.heading[:MAX_TITLE_CHARACTERS],
         "page": passage.page,
         "start": passage.start,
         "end": passage.end,

@@ -29,11 +29,18 @@ class WebhookDelivery:
     """Sends messages to the webhooks of the profiles, by the name of the profile."""
 
     def __init__(
-        self, outbox: Outbox, webhooks: Mapping[str, Webhook], *, clock: Callable[[], float] = time.time
+        self,
+        outbox: Outbox,
+        webhooks: Mapping[str, Webhook],
+        *,
+        clock: Callable[[], float] = time.time,
+        has_log: bool = True,
     ) -> None:
         self._outbox = outbox
         self._webhooks = webhooks
         self._clock = clock
+        self._has_log = has_log
+        """False where the caller tells the user what came of it."""
 
     async def run(self, poll_seconds: float = POLL_SECONDS) -> None:
         """Deliver what is due, until this task is cancelled."""
@@ -64,7 +71,6 @@ class WebhookDelivery:
     def _settle(self, message: OutboxMessage, attempt: Attempt) -> None:
         if not attempt.error:
             self._outbox.delete_message(message.id)
-            _log.info("escalation %s of the profile %s was delivered", message.id, message.profile)
             return
         delay = max(compute_delay(message.attempts), min(attempt.retry_after_seconds, RETRY_DELAYS_SECONDS[-1]))
         is_over = attempt.is_final or self._clock() + delay > message.created + MAX_AGE_SECONDS
@@ -72,13 +78,17 @@ class WebhookDelivery:
             self._outbox.give_up_message(message, attempt.error)
         else:
             self._outbox.postpone_message(message, delay, attempt.error)
+        if self._has_log:
+            self._log_failure(message, attempt, None if is_over else delay)
+
+    def _log_failure(self, message: OutboxMessage, attempt: Attempt, delay: float | None) -> None:
         _log.warning(
             "attempt %d to send escalation %s of the profile %s failed: %s; %s",
             message.attempts,
             message.id,
             message.profile,
             attempt.error,
-            "it is given up" if is_over else f"tried again in {delay:g} seconds",
+            "it is given up" if delay is None else f"tried again in {delay:g} seconds",
         )
 
 
@@ -91,7 +101,7 @@ def compute_delay(attempts: int) -> float:
     return RETRY_DELAYS_SECONDS[min(attempts, len(RETRY_DELAYS_SECONDS)) - 1]
 
 
-def make_delivery(outbox: Outbox, profiles: Mapping[str, Profile]) -> WebhookDelivery | None:
+def make_delivery(outbox: Outbox, profiles: Mapping[str, Profile], *, has_log: bool = True) -> WebhookDelivery | None:
     """Return the delivery to the webhooks of these profiles; None if none has one."""
     webhooks = {name: profile.webhook for name, profile in profiles.items() if profile.webhook is not None}
-    return WebhookDelivery(outbox, webhooks) if webhooks else None
+    return WebhookDelivery(outbox, webhooks, has_log=has_log) if webhooks else None

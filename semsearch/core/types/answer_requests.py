@@ -124,23 +124,23 @@ class Profile:
     webhook: Webhook | None = None
     """Where escalations are sent."""
 
-    def get_no_answer_text(self, language: str | None = None) -> str:
+    def get_no_answer_text(self) -> str:
         """Return the text to show if there is no answer; empty if only the reason is given."""
         default = {"say_so": NO_ANSWER_TEXT, "escalate": ESCALATE_TEXT}.get(self.on_no_answer, "")
-        return _choose_text(self.no_answer_text, default, language) if default else ""
+        return _choose_text(self.no_answer_text, default) if default else ""
 
-    def get_escalate_text(self, language: str | None = None) -> str:
+    def get_escalate_text(self) -> str:
         """Return the text to show if the user asks for a person."""
-        return _choose_text(self.escalate_text, ESCALATE_ON_REQUEST_TEXT, language)
+        return _choose_text(self.escalate_text, ESCALATE_ON_REQUEST_TEXT)
 
-    def get_forbidden_text(self, language: str | None = None) -> str:
+    def get_forbidden_text(self) -> str:
         """Return the text to show if the question belongs to a forbidden topic."""
         default = FORBIDDEN_ESCALATE_TEXT if self.on_forbidden_topic == "escalate" else FORBIDDEN_TEXT
-        return _choose_text(self.forbidden_text, default, language)
+        return _choose_text(self.forbidden_text, default)
 
 
-def _choose_text(texts: LocalizedText | None, default: str, language: str | None) -> str:
-    """Return the text for a language, else the first one, else the default."""
-    if not isinstance(texts, Mapping) or not texts:
-        return str(texts or default)
-    return texts.get(language or "", next(iter(texts.values())))
+def _choose_text(texts: LocalizedText | None, default: str) -> str:
+    """Return the first of the texts, else the default; `answers.profile_texts` has chosen one by language before."""
+    if isinstance(texts, Mapping):
+        return next(iter(texts.values()), default)
+    return texts or default

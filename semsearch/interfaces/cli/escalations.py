@@ -31,7 +31,7 @@ class EscalationWatch:
         from ...answers.escalation import make_message_id
         from ...webhooks.delivery import make_delivery
 
-        delivery = make_delivery(collection.backends.ledger, settings.profiles)
+        delivery = make_delivery(collection.backends.ledger, settings.profiles, has_log=False)
         if delivery is None:
             return
         attempts = collection.backends.loop.wait(delivery.deliver_due(make_message_id(self._escalated_id)))
