@@ -228,8 +228,7 @@ def ask(
         )
         links, escalation = context.make_links(opened), EscalationWatch()
         with closing(answer_events):
-            watched = escalation.watch(answer_events)
-            events = map(links.link_event, watched) if links else watched
+            events = escalation.watch(map(links.link_event, answer_events) if links else answer_events)
             if context.as_json:
                 *_, answer = events
                 context.print_result(answer, str)
