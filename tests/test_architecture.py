@@ -82,8 +82,8 @@ OWNERS = {
     "selectolax": {"ingest.readers.markup"},
     "markdown_it": {"ingest.readers.markup"},
     "pathspec": {"ingest.ignore_rules"},
-    # httpx: the client of model servers is five modules of one package
-    "httpx": {"models.openai"},
+    # httpx: the client of model servers is five modules of one package; webhooks are no model servers
+    "httpx": {"models.openai", "interfaces.webhooks.client"},
     # orjson: the replies of model servers and the replies of our service, which have nothing in common
     "orjson": {"interfaces.http", "models.openai"},
     # numpy: vectors and scores are computed in these packages; the others only hand them on

@@ -12,6 +12,7 @@ from . import (
     extractive_answers,
     filtered_search,
     follow_ups,
+    forbidden_topics,
     hybrid_search,
     languages,
     long_documents,
@@ -49,6 +50,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q14": claim_checks.q14,
     "Q15": recommendations.q15,
     "Q17": missing_topics.q17,
+    "Q18": forbidden_topics.q18,
 }
 ALIASES = {"recommend": "Q15", "gaps": "Q17"}
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))

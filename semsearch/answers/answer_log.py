@@ -12,8 +12,11 @@ from ..core.types.answers import Answer, Citation
 from ..core.types.filters import Filter
 from ..core.types.sessions import AnswerRecord, CitationChange, Session
 from .citations import detect_citation_change
+from .escalation import Escalation
 from .history import make_turn, validate_session_collection
 from .prompts import PROMPT_VERSION
+
+NOT_QUEUED_WARNING = "nobody was told of this escalation, because too many others wait for their delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,13 @@ class AnswerLog:
     def _is_visible(self, session: Session) -> bool:
         return self.visible_collections is None or session.collection in self.visible_collections
 
-    async def record(self, answer: Answer, request: AnswerRequest, searched_text: str) -> Answer:
-        """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer."""
+    async def record(
+        self, answer: Answer, request: AnswerRequest, searched_text: str, escalation: Escalation | None = None
+    ) -> Answer:
+        """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer.
+
+        With `escalation`, an escalated answer is also queued for its webhook.
+        """
         answer = replace(answer, session_id=request.session)
         if not self.is_recording:
             return answer
@@ -59,11 +67,12 @@ class AnswerLog:
             answer, self.owner, self.collection, request.question, searched_text, PROMPT_VERSION, time.time()
         )
         turn = make_turn(request.question, answer) if request.session is not None and answer.complete else None
+        message = escalation.build_message(record) if escalation is not None and answer.escalated else None
         try:
-            await asyncio.to_thread(self.ledger.record_answer, record, turn)
+            is_queued = await asyncio.to_thread(self.ledger.record_answer, record, turn, message)
         except (StorageError, LockedError, NotFoundError) as exc:
             return replace(answer, warnings=(*answer.warnings, f"this answer was not recorded: {exc}"))
-        return answer
+        return answer if is_queued else replace(answer, warnings=(*answer.warnings, NOT_QUEUED_WARNING))
 
     def detect_citation_changes(self, citations: Iterable[Citation], filter: Filter | None) -> list[CitationChange]:
         """Return the change of each citation whose quote is no longer at its offsets in the documents that pass."""

@@ -22,6 +22,7 @@ from .cors_origins import read_cors_origins
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
 from .identity_settings import read_identity_settings
+from .profile_settings import read_profiles
 from .proxy_addresses import read_proxy_addresses
 from .public_url import read_public_url
 from .setting_names import is_setting_variable
@@ -152,7 +153,7 @@ class Settings:
             policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy), "flag")),
             check=values.read_endpoint("check", chat, default_timeout=10.0),
             check_model=values.read_text("check.model"),
-            profiles=values.read_profiles(),
+            profiles=read_profiles(values),
             budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_owner")),
             prices=tuple(values.read_prices()),
             collapse=values.read_flag("search.collapse", default=True),

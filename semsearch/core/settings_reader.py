@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, overload
+from typing import Any, TypeVar, overload
 
 from .config_files import CONFIG_FILE, ConfigFile, flatten_table, get_nested, resolve_path, validate_text
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
-from .names import validate_name
 from .proxies import PROXY_VARIABLES, find_proxy
 from .setting_names import find_closest_name, is_setting_variable, to_variable
-from .types.answer_requests import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import BudgetLimits, Price
 
 CONFIG_VARIABLE = "SEMSEARCH_CONFIG"
@@ -74,7 +72,7 @@ class SettingsReader:
     def iter_named_tables(self) -> Iterator[tuple[str, Any, ConfigFile]]:
         """Yield name, value and file of each setting in a table whose name the user chose."""
         for name in NAMED_TABLES:
-            for key, file in self._subtables(name).items():
+            for key, file in self.read_subtables(name).items():
                 yield from ((f"{name}.{key}.{inner}", value, file) for inner, value in flatten_table(file.table))
 
     def _find(self, *names: str) -> tuple[str, Any, ConfigFile | None]:
@@ -209,13 +207,9 @@ class SettingsReader:
             month_usd=self.read_number(f"{name}.month_usd", float, 0.0, maximum),
         )
 
-    def read_profiles(self) -> dict[str, Profile]:
-        """Return the profiles of the tables `[profiles.NAME]`, by name."""
-        return {name: self._read_profile(name, table) for name, table in self._subtables("profiles").items()}
-
     def read_prices(self) -> list[Price]:
         """Return the prices of the tables `[prices."MODEL"]`, in US dollars per million tokens."""
-        return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
+        return [self._read_price(model, table) for model, table in self.read_subtables("prices").items()]
 
     def _read_base_url(self, name: str, fallback: Endpoint | None, shared_url: str) -> str:
         """Return the URL of a section, without a slash at its end; by default that of `fallback`, else `shared_url`."""
@@ -248,7 +242,7 @@ class SettingsReader:
             self.fallbacks[f"{name}.api_key"] = OPENAI_KEY_VARIABLE
         return Secret(key if is_shared else None)
 
-    def _subtables(self, name: str) -> dict[str, ConfigFile]:
+    def read_subtables(self, name: str) -> dict[str, ConfigFile]:
         """Return the subtables of the table `name` in all files; of equal names the first file's subtable counts."""
         subtables: dict[str, ConfigFile] = {}
         for file in reversed(self.files):
@@ -258,29 +252,15 @@ class SettingsReader:
             subtables |= {key: replace(file, table=table) for key, table in tables.items()}
         return subtables
 
-    def _table_reader(self, name: str, file: ConfigFile, allowed_names: list[str]) -> "SettingsReader":
+    def make_table_reader(self, name: str, file: ConfigFile, allowed_names: list[str]) -> "SettingsReader":
         """Return a reader of one table; InvalidError if the table has a name that is not allowed."""
         unknown = [key for key in file.table if key not in allowed_names]
         if unknown:
             raise InvalidError(f"{file.label}: {name} has no {unknown[0]!r}; it may have {', '.join(allowed_names)}")
         return SettingsReader({}, [file], f"{name}.")
 
-    def _read_profile(self, name: str, file: ConfigFile) -> Profile:
-        validate_name(name, "profile", location=file.label)
-        table = self._table_reader(f"profiles.{name}", file, [profile_field.name for profile_field in fields(Profile)])
-        return Profile(
-            system=table.read_text("system"),
-            policy=cast("SupportPolicy | None", table.read_choice("policy", get_args(SupportPolicy))),
-            k=table.read_number("k", int, 1, 100),
-            temperature=table.read_number("temperature", float, 0.0, MAX_TEMPERATURE),
-            max_tokens=table.read_number("max_tokens", int, 1, MAX_TOKENS),
-            model=table.read_text("model"),
-            on_no_answer=cast(NoAnswerAction, table.read_choice("on_no_answer", get_args(NoAnswerAction)) or "abstain"),
-            no_answer_text=table.read_text("no_answer_text"),
-        )
-
     def _read_price(self, model: str, file: ConfigFile) -> Price:
-        table = self._table_reader(f"prices.{model}", file, ["since", "input", "output", "cached", "training"])
+        table = self.make_table_reader(f"prices.{model}", file, ["since", "input", "output", "cached", "training"])
         since = file.table.get("since", date.min)
         if not isinstance(since, date):
             raise InvalidError(f"{file.label}: prices.{model}.since is not a date such as 2026-11-01")

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeVar
-from urllib.parse import quote
 
 from ..core.types.answers import Answer, AnswerEvent, Citation, ClosestPassage, PassagesEvent, SourcesEvent
 from ..core.types.search import Hit
-
-_MAX_CACHED_URIS = 4096
+from ..core.view_urls import make_view_url
 
 _Item = TypeVar("_Item", Hit, Citation, ClosestPassage)
 
@@ -27,11 +24,11 @@ class PageLinks:
         >>> PageLinks("https://search.example.org", "handbook").make_document_url("docs/leave.md")
         'https://search.example.org/view/handbook/docs%2Fleave.md'
         """
-        return f"{self.base_url}/view/{self.collection}/{_encode_uri(uri)}"
+        return make_view_url(self.base_url, self.collection, uri)
 
     def make_url(self, uri: str, start: int, end: int) -> str:
         """Return the address of a span of a document."""
-        return f"{self.base_url}/view/{self.collection}/{_encode_uri(uri)}?start={start}&end={end}"
+        return make_view_url(self.base_url, self.collection, uri, start, end)
 
     def set_urls(self, hits: Iterable[Hit]) -> None:
         """Set the address of each hit of a search, in place: copies would take longer than all the rest."""
@@ -57,9 +54,3 @@ class PageLinks:
 
     def _link(self, items: Iterable[_Item]) -> tuple[_Item, ...]:
         return tuple(replace(item, url=self.make_url(item.uri, item.start, item.end)) for item in items)
-
-
-@lru_cache(_MAX_CACHED_URIS)
-def _encode_uri(uri: str) -> str:
-    """Return a uri as one percent-encoded value of a path."""
-    return quote(uri, safe="")

@@ -24,10 +24,12 @@ from semsearch.core.endpoints import Endpoint, Secret
 from semsearch.core.settings import OPENAI_URL, Settings, list_setting_sources
 from semsearch.core.types.access import AccessKey
 from semsearch.core.types.diagnostics import Finding
+from semsearch.core.types.escalations import OutboxState
 from semsearch.library.diagnostics import diagnose
 from semsearch.library.diagnostics.access import check_access, check_keys
 from semsearch.library.diagnostics.databases import check_clock
 from semsearch.library.diagnostics.disk import judge_free_space
+from semsearch.library.diagnostics.escalations import check_escalations
 from semsearch.library.diagnostics.servers import ModelUse, check_models, check_servers, list_uses
 from semsearch.models.openai.errors import RequestFailedError
 from semsearch.models.openai.server_check import ask_servers
@@ -416,6 +418,25 @@ def test_settings_that_expose_the_service_are_named(settings: Settings, has_keys
     """Each is a warning: a proxy may protect the service."""
     findings = check_access(settings, has_keys=has_keys)
     assert [(each.severity, (text or "?") in each.what) for each in findings] == ([("warning", True)] if text else [])
+
+
+def test_escalations_that_reach_nobody_are_named() -> None:
+    """A message that waits for its first attempts is no finding."""
+    assert check_escalations(OutboxState(3, 0, NOW - 3_000), NOW) == []
+    given_up, waiting = check_escalations(OutboxState(3, 1, NOW - 3 * 3_600), NOW)
+    assert (given_up.severity, given_up.what) == (
+        "warning",
+        "1 escalation given up: no attempt of a whole day was accepted",
+    )
+    assert (waiting.severity, waiting.what) == ("warning", "3 escalations in the queue, the oldest for 3 hours")
+
+
+def test_ledger_of_an_earlier_version_has_no_escalations(folder: Path) -> None:
+    """Diagnostics do not migrate it."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as db:
+        db.execute("DROP TABLE outbox")
+        db.execute("PRAGMA user_version = 6")
+    assert [finding for finding in check(folder) if finding.check == "escalations"] == []
 
 
 def test_clock_and_disk_are_judged_by_their_bounds() -> None:

@@ -23,7 +23,8 @@ OTHER_PARAMETERS = frozenset(
     (
         "accept_loss accepted access_log against against_mode all_owners allowed_hosts as_json ask baseline batch by"
         " chat_model chunks collection collections comment config data_dir day_usd diversity dry_run embedder"
-        " embedding_model epochs exclude expires explain file filter_text filters folder held_out helpful host html_path"
+        " embedding_model epochs exclude expires explain file filter_text filters folder held_out helpful host"
+        " html_path"
         " include include_single job_id job_or_model k key_env key_file key_id kind limit log_format mask max_tokens"
         " metadata mode model name no_check not_like offline overlap overwrite owner paths per_document policy port"
         " profile prune qrels queries query question quiet recommend rejected requests_per_minute require_answer"

@@ -18,6 +18,7 @@ from benchmarks import (
     extractive_answers,
     filtered_search,
     follow_ups,
+    forbidden_topics,
     languages,
     load_client,
     long_documents,
@@ -170,9 +171,14 @@ MIN_FIGURES: dict[Callable[[Scale], Result], dict[str, float]] = {
         for half in ("tuning half", "held-out half")
     },
     follow_ups.q7: {"nDCG@10": 0.8},
+    forbidden_topics.q18: {
+        "refused wrongly": 0.0, "refused rightly, other words": 50.0, "CPU time for a question": 0.0
+    },
     long_documents.q8: {"answer is in the passages": 1.0, "words in the passages": 1000},
 }  # fmt: skip
 MAX_FIGURES = {
+    "refused wrongly": 1.0,
+    "CPU time for a question": 1000.0,
     "refused by default, answerable, default embedder": 0.35,
     "true: question and answer, tuning half": 0.0,
     "true: question and answer, held-out half": 0.0,

@@ -77,16 +77,18 @@ def _make_extractive(
 def _make_chat(
     options: GenerationOptions, profile: Profile, embedder: "Embedder", deps: AnswererDeps
 ) -> "AnswererWithWarnings":
+    from ..profile_texts import build_style_instructions
     from .chat import ChatAnswerer
 
     settings = deps.settings
+    style = build_style_instructions(profile)
     temperatures = (options.temperature, profile.temperature, settings.temperature)
     answerer = ChatAnswerer(
         deps.get_client(settings.chat),
         options.model or profile.model or settings.chat_model or "",
         max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
         temperature=next((temperature for temperature in temperatures if temperature is not None), None),
-        system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,
+        system="\n\n".join(filter(None, (settings.system, profile.system, style, options.system))) or None,
         allow_unsupported=profile.on_no_answer == "draft",
     )
     return answerer, ()

@@ -15,6 +15,7 @@ from .models import (
     SupportJudge,
     WordSimilarity,
 )
+from .outbox import Outbox
 from .storage import (
     EmbeddingCache,
     Ledger,
@@ -33,6 +34,7 @@ __all__ = [
     "LimitStore",
     "LimitStoreError",
     "Meter",
+    "Outbox",
     "PartialEmbeddingError",
     "ReadSnapshot",
     "Reader",

@@ -10,6 +10,7 @@ from ..types.answers import (
     Turn,
 )
 from ..types.documents import ChunkedDocument, Ids, PutResult, SourceRoot, Vectors
+from ..types.escalations import OutboxMessage
 from ..types.feedback import Feedback
 from ..types.filters import Filter
 from ..types.fine_tuning import FineTuningJob
@@ -35,6 +36,7 @@ from ..types.usage import (
     UsageGroupBy,
     UsageRow,
 )
+from .outbox import Outbox
 
 
 class EmbeddingCache(Protocol):
@@ -59,7 +61,7 @@ class EmbeddingCache(Protocol):
         """Close all files."""
 
 
-class Ledger(Protocol):
+class Ledger(Outbox, Protocol):
     """Usage, answers, feedback and sessions, stored outside the collections. Every row has an owner."""
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
@@ -96,8 +98,11 @@ class Ledger(Protocol):
     def token_ratios(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
         """Return the characters and tokens counted so far, by model and script."""
 
-    def record_answer(self, record: AnswerRecord, turn: Turn | None) -> None:
-        """Store an answer and, with `turn`, append the turn to the answer's session, in one transaction."""
+    def record_answer(self, record: AnswerRecord, turn: Turn | None, message: OutboxMessage | None = None) -> bool:
+        """Store an answer and, with `turn`, append the turn to the answer's session, in one transaction.
+
+        `message` is queued for delivery in it too; False if it was not, because too many wait.
+        """
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner; None if there is none of this id."""

@@ -1,10 +1,12 @@
 """Types of a question and of what it may ask of a chat model: options, requests and profiles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidError
 from ..short_repr import format_fields
+from .escalations import ForbiddenTopic, Webhook
 from .filters import RawFilter
 
 SupportPolicy = Literal["strict", "flag", "off"]
@@ -80,6 +82,18 @@ NO_ANSWER_TEXT = "I did not find an answer to this in the documents."
 ESCALATE_TEXT = "I did not find an answer to this in the documents, so I am passing you on to a person."
 
 
+ESCALATE_ON_REQUEST_TEXT = "I am passing you on to a person."
+
+FORBIDDEN_TEXT = "I cannot help with this topic."
+
+FORBIDDEN_ESCALATE_TEXT = "I cannot help with this topic, so I am passing you on to a person."
+
+ForbiddenTopicAction = Literal["refuse", "escalate"]
+
+LocalizedText = str | Mapping[str, str]
+"""A text, or texts by language code, of which the first is used for all other languages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Settings for answers under a name; None leaves a value to the request or the settings."""
@@ -93,10 +107,40 @@ class Profile:
     max_tokens: int | None = None
     model: str | None = None
     on_no_answer: NoAnswerAction = "abstain"
-    no_answer_text: str | None = None
+    no_answer_text: LocalizedText | None = None
     """Text of `say_so` and `escalate`."""
+    language: str | None = None
+    """Language of the answers, a code such as `de`; `auto` is that of the question."""
+    tone: str | None = None
+    """Tone of the texts of a chat model."""
+    escalate_on: tuple[str, ...] = ()
+    """Phrases by which a user asks for a person."""
+    escalate_text: LocalizedText | None = None
+    """Text if a user asks for a person."""
+    forbidden_topics: tuple[ForbiddenTopic, ...] = ()
+    on_forbidden_topic: ForbiddenTopicAction = "refuse"
+    forbidden_text: LocalizedText | None = None
+    """Text if a question belongs to a forbidden topic."""
+    webhook: Webhook | None = None
+    """Where escalations are sent."""
 
     def get_no_answer_text(self) -> str:
         """Return the text to show if there is no answer; empty if only the reason is given."""
         default = {"say_so": NO_ANSWER_TEXT, "escalate": ESCALATE_TEXT}.get(self.on_no_answer, "")
-        return (self.no_answer_text or default) if default else ""
+        return _choose_text(self.no_answer_text, default) if default else ""
+
+    def get_escalate_text(self) -> str:
+        """Return the text to show if the user asks for a person."""
+        return _choose_text(self.escalate_text, ESCALATE_ON_REQUEST_TEXT)
+
+    def get_forbidden_text(self) -> str:
+        """Return the text to show if the question belongs to a forbidden topic."""
+        default = FORBIDDEN_ESCALATE_TEXT if self.on_forbidden_topic == "escalate" else FORBIDDEN_TEXT
+        return _choose_text(self.forbidden_text, default)
+
+
+def _choose_text(texts: LocalizedText | None, default: str) -> str:
+    """Return the first of the texts, else the default; `answers.profile_texts` has chosen one by language before."""
+    if isinstance(texts, Mapping):
+        return next(iter(texts.values()), default)
+    return texts or default

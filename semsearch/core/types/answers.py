@@ -13,7 +13,9 @@ from .usage import Usage
 AnswerKind = Literal["generated", "excerpt", "passages"]
 """Text of a chat model, a copied span of a document, or only the closest passages because nothing clearly answers."""
 SupportVerdict = Literal["verbatim", "supported", "partial", "unsupported", "contradicted", "not_checked"]
-NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection", "not_cited"]
+NoAnswerReason = Literal[
+    "no_match", "low_score", "unsupported", "empty_collection", "not_cited", "forbidden_topic", "person_requested"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ class Answer:
     complete: bool = True
     """False if the model was cut off before its end."""
     escalated: bool = False
-    """Whether a person should take over, because there is no answer and the profile says so."""
+    """Whether a person should take over, because the profile says so; its webhook, if it has one, is told."""
 
     def __repr__(self) -> str:
         """Return the beginning of the text, or why there is none."""

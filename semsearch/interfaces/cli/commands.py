@@ -16,6 +16,7 @@ from .completion import complete_paths, show_completion
 from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
 from .doctor_command import doctor
+from .escalations import EscalationWatch
 from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER
 from .feedback_command import feedback
@@ -228,9 +229,9 @@ def ask(
         answer_events = opened.stream(
             arguments.read_text(question), k=k, filter=raw_filter, options=options, session=session
         )
-        links = context.make_links(opened)
+        links, escalation = context.make_links(opened), EscalationWatch()
         with closing(answer_events):
-            events = map(links.link_event, answer_events) if links else answer_events
+            events = escalation.watch(map(links.link_event, answer_events) if links else answer_events)
             if context.as_json:
                 *_, answer = events
                 context.print_result(answer, str)
@@ -238,6 +239,7 @@ def ask(
                 has_answer = isinstance(answer, Answer) and answer.answered
             else:
                 has_answer = output.print_answer(events, is_generated=context.settings().chat_model is not None)
+        escalation.deliver(opened, context.settings())
     return NO_ANSWER if require_answer and not has_answer else 0
 
 

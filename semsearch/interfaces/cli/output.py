@@ -37,6 +37,8 @@ _NO_ANSWER_MESSAGES = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
     "no_match": "Nothing in the collection matches the question.",
     "unsupported": "The model found no answer in the documents.",
+    "forbidden_topic": "Questions about this topic are not answered.",
+    "person_requested": "You asked for a person.",
     "not_cited": (
         "The model did not cite in the required form, so its text could not be checked. Use another chat model"
         " (SEMSEARCH_CHAT__MODEL), or see its unchecked text with --policy off."

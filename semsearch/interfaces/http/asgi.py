@@ -5,13 +5,13 @@ service that only answers searches never loads it.
 """
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...access.trusted_proxies import TrustedProxies
 from ...library import Library
+from ..webhooks.delivery import make_delivery
 from .access_log import ENTRY_FORMATS, AccessLogMiddleware
 from .admission import AdmissionMiddleware
 from .auth import Authenticator
@@ -53,6 +53,7 @@ class Application:
         library.metrics.target = self.metrics
         self._service = make_service(library)
         admission = self._service.admission
+        self._delivery = make_delivery(library.ledger, library.settings.profiles)
         self._sampler = MetricsSampler(self.metrics, library, admission, self.connections)
         format_entry = ENTRY_FORMATS[library.settings.log_format]
         self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None, format_entry)
@@ -91,15 +92,17 @@ class Application:
         scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
-        sampling = asyncio.create_task(self._sampler.run())
+        tasks = [asyncio.create_task(self._sampler.run())]
+        if self._delivery is not None:
+            tasks.append(asyncio.create_task(self._delivery.run()))
         try:
             await receive()
         except asyncio.CancelledError:  # a second Ctrl-C: shut down at once; the owner of the library closes it
             return
         finally:
-            sampling.cancel()
-        with suppress(asyncio.CancelledError):
-            await sampling
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._service.library.loop.cancel_all()  # no client waits for an answer any more
         # in a thread, because running calls may wait for this loop; now, because they cannot end after it
         await asyncio.to_thread(self._service.close)

@@ -19,6 +19,8 @@ const REASONS = new Map([
   ["low_score", "The passages below are close to the question, but none of them clearly answers it."],
   ["unsupported", "The model's answer was not supported by the passages, so it is not shown."],
   ["not_cited", "The model's answer named no source, so it is not shown."],
+  ["forbidden_topic", "Questions about this topic are not answered here."],
+  ["person_requested", "You asked for a person."],
   ["empty_collection", "The collection has no documents yet. Add some, then ask again."],
 ]);
 

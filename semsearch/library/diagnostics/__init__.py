@@ -13,6 +13,7 @@ from .access import check_access, check_keys
 from .collections import CollectionCheck, check_collections, find_foreign_files
 from .databases import check_clock, check_ledger, check_sqlite
 from .disk import check_disk
+from .escalations import check_escalations
 from .permissions import check_data_dir, check_key_files, check_stored_files, may_read_folder
 from .servers import check_models, check_servers, list_uses
 
@@ -44,6 +45,7 @@ def diagnose(
     findings += [*answers.findings, *check_models(uses, answers.models, now)]
     findings += check_clock(now, ledger.newest if ledger else 0.0, answers.seconds_behind)
     if ledger is not None:
+        findings += check_escalations(ledger.outbox, now)
         findings += check_keys(ledger.keys, collections.names, now)
         findings += check_access(settings, has_keys=bool(ledger.keys))
     return findings

@@ -109,7 +109,8 @@ def _check_access(existing: Path, folder: Path) -> Iterator[Finding]:
 
 
 def _list_secrets(settings: Settings) -> list[Secret]:
-    return [settings.chat.key, settings.embeddings.key, settings.check.key]
+    webhooks = [profile.webhook for profile in settings.profiles.values() if profile.webhook is not None]
+    return [settings.chat.key, settings.embeddings.key, settings.check.key, *(webhook.secret for webhook in webhooks)]
 
 
 def _check_key_file(path: Path, setting: str) -> Finding:

@@ -1,16 +1,17 @@
-"""Read a ledger without changing it: its newest time, and its access keys. For diagnostics only."""
+"""Read a ledger without changing it: its newest time, access keys and outbox. For diagnostics only."""
 
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....core.errors import ConflictError, StorageError
 from ....core.types.access import AccessKey
+from ....core.types.escalations import OutboxState
 from ...inspection import read_only
-from . import keys
+from . import keys, outbox
 from .ledger import FILE, FORMAT
 
 _FORMAT_WITH_KEYS = 5
@@ -27,6 +28,7 @@ class LedgerState:
     newest: float = 0.0
     """Time of the newest row in seconds since 1970; 0 if there is none."""
     keys: Sequence[AccessKey] = ()
+    outbox: OutboxState = field(default_factory=OutboxState)
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def load_state(db: sqlite3.Connection) -> LedgerState:
         stored_keys = keys.load_keys(db) if _read_format(db) >= _FORMAT_WITH_KEYS else []
     except (ValueError, KeyError, TypeError):
         raise StorageError("a row of the ledger has changed since it was stored") from None
-    return LedgerState(max([newest, *(key.created for key in stored_keys)]), stored_keys)
+    return LedgerState(max([newest, *(key.created for key in stored_keys)]), stored_keys, outbox.load_state(db))
 
 
 def _read_format(db: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys, kept responses.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys, responses, outbox.
 
 Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
@@ -17,6 +17,7 @@ from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
+from ....core.types.escalations import OutboxMessage
 from ....core.types.feedback import Feedback
 from ....core.types.fine_tuning import FineTuningJob
 from ....core.types.kept_responses import KeptResponse
@@ -26,18 +27,18 @@ from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledU
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, fine_tuning, kept_responses, keys, rated_answers, requests
+from . import answers, feedback, fine_tuning, kept_responses, keys, outbox, rated_answers, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 7
+FORMAT = 8
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """Implement ports.Ledger, ports.KeyStore and ports.KeptResponses in one SQLite file."""
+    """Implement ports.Ledger, ports.Outbox, ports.KeyStore and ports.KeptResponses in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
@@ -97,12 +98,14 @@ class LocalLedger:
         with self._read() as db:
             return {} if db is None else requests.load_token_ratios(db)
 
-    def record_answer(self, record: AnswerRecord, turn: Turn | None) -> None:
-        """Insert an answer and, with a turn, append it to the answer's session: both or neither."""
+    def record_answer(self, record: AnswerRecord, turn: Turn | None, message: OutboxMessage | None = None) -> bool:
+        """Insert an answer with its turn and its message: all or none; False if too many messages wait for this one."""
         with self._write("record an answer") as db:
             answers.delete_expired(db, record.created - self._retention_seconds)
             kept_responses.delete_expired(db, record.created)  # also if no such request comes again
+            outbox.delete_expired(db, record.created - self._retention_seconds)
             answers.save_answer(db, record, turn)
+            return message is None or outbox.add(db, message)
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner."""
@@ -226,6 +229,29 @@ class LocalLedger:
         """Delete a reservation."""
         with self._write("end a request with an idempotency key") as db:
             kept_responses.cancel(db, reservation_id)
+
+    def claim_messages(self, limit: int, lease_seconds: float, message_id: str | None = None) -> list[OutboxMessage]:
+        """Return messages that are due, oldest first; nobody else gets them before the lease ends."""
+        with self._read() as reader:
+            if reader is None or not outbox.has_due(reader, self._clock()):
+                return []
+        with self._write("send escalations") as db:
+            return outbox.claim(db, self._clock(), lease_seconds, limit, message_id)
+
+    def delete_message(self, message_id: str) -> None:
+        """Delete a message that was delivered."""
+        with self._write("note the delivery of an escalation") as db:
+            outbox.delete(db, message_id)
+
+    def postpone_message(self, message: OutboxMessage, delay_seconds: float, error: str) -> None:
+        """Make a message due again after a delay, unless it was claimed again."""
+        with self._write("postpone an escalation") as db:
+            outbox.postpone(db, message, self._clock() + delay_seconds, error)
+
+    def give_up_message(self, message: OutboxMessage, error: str) -> None:
+        """Mark a message as failed, unless it was claimed again."""
+        with self._write("give up an escalation") as db:
+            outbox.give_up(db, message, self._clock(), error)
 
     def close(self) -> None:
         """Close the file."""

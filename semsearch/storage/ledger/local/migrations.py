@@ -71,3 +71,13 @@ def m008_fine_tuning(db: Database) -> None:
         "CREATE TABLE fine_tuning_job (owner TEXT NOT NULL, id TEXT NOT NULL, created REAL NOT NULL,"
         " record TEXT NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID"
     )
+
+
+@MIGRATIONS()
+def m010_outbox(db: Database) -> None:
+    """Store messages that wait for delivery to a webhook; `failed` is the time at which one was given up."""
+    db.conn.execute(
+        "CREATE TABLE outbox (id TEXT PRIMARY KEY, owner TEXT NOT NULL, profile TEXT NOT NULL, body BLOB NOT NULL,"
+        " created REAL NOT NULL, attempts INTEGER NOT NULL, next_attempt REAL NOT NULL, error TEXT, failed REAL)"
+    )
+    db.conn.execute("CREATE INDEX outbox_due ON outbox (next_attempt) WHERE failed IS NULL")
