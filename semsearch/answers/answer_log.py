@@ -13,7 +13,6 @@ from ..core.types.filters import Filter
 from ..core.types.sessions import AnswerRecord, CitationChange, Session
 from .citations import detect_citation_change
 from .history import make_turn, validate_session_collection
-from .prompts import PROMPT_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ class AnswerLog:
         validate_session_collection(session, self.collection, await asyncio.to_thread(self.store.created_at))
         return session
 
-    async def record(self, answer: Answer, request: AnswerRequest, searched_text: str) -> Answer:
+    async def record(self, answer: Answer, request: AnswerRequest, searched_text: str, prompt_version: str) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer."""
         answer = replace(answer, session_id=request.session)
         record = AnswerRecord(
-            answer, self.owner, self.collection, request.question, searched_text, PROMPT_VERSION, time.time()
+            answer, self.owner, self.collection, request.question, searched_text, prompt_version, time.time()
         )
         turn = make_turn(request.question, answer) if request.session is not None and answer.complete else None
         try:

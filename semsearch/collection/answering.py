@@ -35,7 +35,7 @@ async def stream_recorded_answer(
     config = choose_answer_config(request.options, profile, backends.embedder, backends.answerer_deps)
     answerer, history = config.answerer, truncate_history(turns)
     queries = await build_answer_queries(
-        request.question, history, visible_filter, backends.embedder, answerer, context
+        request.question, history, visible_filter, backends.embedder, answerer, context, backends.answer_mode
     )
     hit_count = request.k or config.profile.k or DEFAULT_ANSWER_K
     search = await backends.embed_search(Search(queries, hit_count, backends.result_options), context, "ask")
@@ -47,6 +47,6 @@ async def stream_recorded_answer(
     async with aclosing(report_stage_times(answer_events, backends.metrics)) as events:
         async for event in events:
             if isinstance(event, Answer):
-                yield await answer_log.record(event, request, queries[-1].text)
+                yield await answer_log.record(event, request, queries[-1].text, config.prompt_version)
             else:
                 yield event

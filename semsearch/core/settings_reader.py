@@ -115,6 +115,13 @@ class SettingsReader:
         path = self.values[name] = default if text is None else resolve_path(text, file)
         return path
 
+    def read_optional_path(self, name: str) -> Path | None:
+        """Return a path as in `read_path`; None if it is not set."""
+        location, value, file = self._find(name)
+        text = validate_text(location, value)
+        path = self.values[name] = None if text is None else resolve_path(text, file)
+        return path
+
     def read_embedder(self, name: str) -> str | None:
         """Return a SPEC; a relative folder in it starts as in `read_path`."""
         location, value, file = self._find(name)
@@ -277,6 +284,7 @@ class SettingsReader:
             model=table.read_text("model"),
             on_no_answer=cast(NoAnswerAction, table.read_choice("on_no_answer", get_args(NoAnswerAction)) or "abstain"),
             no_answer_text=table.read_text("no_answer_text"),
+            prompt_file=table.read_optional_path("prompt_file"),
         )
 
     def _read_price(self, model: str, file: ConfigFile) -> Price:

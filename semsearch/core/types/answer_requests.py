@@ -1,6 +1,7 @@
 """Types of a question and of what it may ask of a chat model: options, requests and profiles."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ..errors import InvalidError
@@ -95,6 +96,8 @@ class Profile:
     on_no_answer: NoAnswerAction = "abstain"
     no_answer_text: str | None = None
     """Text of `say_so` and `escalate`."""
+    prompt_file: Path | None = None
+    """Replaces the built-in text about the form of answers."""
 
     def get_no_answer_text(self) -> str:
         """Return the text to show if there is no answer; empty if only the reason is given."""
