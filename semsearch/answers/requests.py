@@ -19,8 +19,8 @@ from ..text.instructions import strip_instructions
 from .answerers import AnswererDeps, make_answerer, make_evidence_ranker
 from .judging import make_judge
 from .pipeline import AnswerConfig
-from .prompt_files import Prompt, get_default_prompt, read_prompt
 from .profiles import DEFAULT_PROFILE, PROFILES
+from .prompt_files import Prompt, get_default_prompt, read_prompt
 
 
 def validate_answer_request(request: AnswerRequest) -> AnswerRequest:

@@ -9,6 +9,7 @@ COLOURS = ("#2f5d8a", "#c2632b", "#5b8c3e", "#8a4f7d", "#7a7a7a")
 _ROW_HEIGHT = 22
 _LABEL_WIDTH = 190
 _CHART_WIDTH = 640
+_LEGEND_ROW_HEIGHT = 16
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
@@ -46,10 +47,16 @@ def draw_line_chart(
     axes: tuple[str, str],
     *,
     log_axes: tuple[bool, bool] = (False, False),
+    x_labels: Sequence[str] = (),
+    y_ticks: Sequence[float] = (),
 ) -> str:
-    """Draw one line of points (x, y) for each name; a logarithmic axis starts at its smallest value, not at 0."""
+    """Draw one line of points (x, y) for each name; a logarithmic axis starts at its smallest value, not at 0.
+
+    With `x_labels` the values of x are positions in it. `y_ticks` replace the measured values on the axis of y.
+    """
     points = [point for line in series.values() for point in line]
-    scales = [_Scale([point[axis] for point in points], log_axes[axis]) for axis in (0, 1)]
+    ticks = _choose_ticks([x for x, _ in points]), y_ticks or _choose_ticks([y for _, y in points])
+    scales = [_Scale([*ticks[axis], *(point[axis] for point in points)], log_axes[axis]) for axis in (0, 1)]
     left, right, top, bottom = 60.0, _CHART_WIDTH - 20.0, 36.0, 300.0
 
     def to_pixels(point: tuple[float, float]) -> tuple[float, float]:
@@ -64,20 +71,26 @@ def draw_line_chart(
     parts.append(f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#888"/>')
     first_x, first_y = points[0]
     parts += [
-        _draw_text(to_pixels((value, first_y))[0], bottom + 16, f"{value:g}", anchor="middle")
-        for value in _choose_ticks([point[0] for point in points])
+        _draw_text(to_pixels((x, first_y))[0], bottom + 16, x_labels[int(x)] if x_labels else f"{x:g}", anchor="middle")
+        for x in ticks[0]
     ]
-    parts += [
-        _draw_text(left - 6, to_pixels((first_x, value))[1] + 4, f"{value:.3g}", anchor="end")
-        for value in _choose_ticks([point[1] for point in points])
-    ]
+    parts += [_draw_text(left - 6, to_pixels((first_x, y))[1] + 4, f"{y:.3g}", anchor="end") for y in ticks[1]]
     for index, line in enumerate(series.values()):
         colour = COLOURS[index % len(COLOURS)]
         pixels = [to_pixels(point) for point in line]
         coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
         parts.append(f'<polyline points="{coordinates}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in pixels]
-    return _wrap_svg(370, [*parts, *_draw_legend(list(series), 362)])
+    extra = _LEGEND_ROW_HEIGHT * (_count_legend_rows(list(series)) - 1)
+    return _wrap_svg(370 + extra, [*parts, *_draw_legend(list(series), 362)])
+
+
+def draw_run_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], dates: Sequence[str]) -> str:
+    """Draw one line for each name over runs; x is the position of the run's date."""
+    highest = max((y for line in series.values() for _, y in line), default=1.0)
+    top = 1.0 if highest <= 1 else highest
+    y_ticks = [top * step / 4 for step in range(5)]
+    return draw_line_chart(title, series, ("run (UTC)", ""), x_labels=dates, y_ticks=y_ticks)
 
 
 class _Scale:
@@ -104,17 +117,33 @@ def _choose_ticks(values: Sequence[float]) -> list[float]:
 
 
 def _draw_legend(names: Sequence[str], y: float) -> list[str]:
+    """Draw the colour of each name, from left to right; what does not fit a row begins the next one."""
     parts, x = [], float(_LABEL_WIDTH)
     if len(names) < 2:
         return []
     for index, name in enumerate(names):
+        if x > _LABEL_WIDTH and x + _legend_width(name) > _CHART_WIDTH:
+            x, y = float(_LABEL_WIDTH), y + _LEGEND_ROW_HEIGHT
         colour = COLOURS[index % len(COLOURS)]
         parts += [
             f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>',
             _draw_text(x + 15, y, name),
         ]
-        x += 30 + 7 * len(name)
+        x += _legend_width(name)
     return parts
+
+
+def _count_legend_rows(names: Sequence[str]) -> int:
+    x, rows = float(_LABEL_WIDTH), 1
+    for name in names:
+        if x > _LABEL_WIDTH and x + _legend_width(name) > _CHART_WIDTH:
+            x, rows = float(_LABEL_WIDTH), rows + 1
+        x += _legend_width(name)
+    return rows
+
+
+def _legend_width(name: str) -> float:
+    return 30 + 7 * len(name)
 
 
 def _draw_text(x: float, y: float, text: str, *, anchor: str = "start", is_bold: bool = False) -> str:

@@ -48,7 +48,10 @@ def test_default_prompt_is_unchanged() -> None:
     assert get_default_prompt().name == "default-3"
 
 
-EXPECTED_HASHES = "4f93c57a8d72ee9b c8a5dfe16732035d d519538a4bbf3bed 2adca80926636726 54af0c6bb1638cfb db747c5506b0f806 70025cd7333ad261 ba873f9108c99fc4".split()
+EXPECTED_HASHES = (
+    "4f93c57a8d72ee9b c8a5dfe16732035d d519538a4bbf3bed 2adca80926636726"
+    " 54af0c6bb1638cfb db747c5506b0f806 70025cd7333ad261 ba873f9108c99fc4"
+).split()
 
 
 def test_contract_stays_whatever_a_prompt_file_says() -> None:

@@ -93,7 +93,12 @@ VERB_HELP = {
         (0, 2, 3, 5, 6, 7, 130),
     ),
     "eval": VerbHelp(
-        ("semsearch eval questions.jsonl --ask", "semsearch eval questions.jsonl --baseline run.json"),
+        (
+            "semsearch eval questions.jsonl --ask",
+            "semsearch eval questions.jsonl --baseline run.json",
+            "semsearch eval questions.jsonl --ask --compare default --compare k=5,temperature=0 --budget 1",
+            "semsearch eval questions.jsonl --history --chart runs.svg",
+        ),
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
         (0, 1, 2, 3, 5, 6, 7),
     ),
