@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import log10
+from math import ceil, log10
 
 COLOURS = ("#2f5d8a", "#c2632b", "#5b8c3e", "#8a4f7d", "#7a7a7a")
 
@@ -10,6 +10,10 @@ _ROW_HEIGHT = 22
 _LABEL_WIDTH = 190
 _CHART_WIDTH = 640
 _LEGEND_ROW_HEIGHT = 16
+_DASHES = "6 4"
+_SMALLEST_SHARE_WITH_OWN_AXIS = 0.2
+"""Shares above it are drawn on an axis that does not start at 0: differences of a few hundredths matter."""
+
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
@@ -52,12 +56,16 @@ def draw_line_chart(
 ) -> str:
     """Draw one line of points (x, y) for each name; a logarithmic axis starts at its smallest value, not at 0.
 
-    With `x_labels` the values of x are positions in it. `y_ticks` replace the measured values on the axis of y.
+    With `x_labels` the values of x are positions in it. `y_ticks` replace the measured values on the axis of y, which
+    then starts at the first of them. Of more lines than colours, the others are dashed.
     """
     points = [point for line in series.values() for point in line]
     ticks = _choose_ticks([x for x, _ in points]), y_ticks or _choose_ticks([y for _, y in points])
-    scales = [_Scale([*ticks[axis], *(point[axis] for point in points)], log_axes[axis]) for axis in (0, 1)]
-    left, right, top, bottom = 60.0, _CHART_WIDTH - 20.0, 36.0, 300.0
+    scales = (
+        _Scale([x for x, _ in points], log_axes[0]),
+        _Scale([*ticks[1], *(y for _, y in points)], log_axes[1], y_ticks[0] if y_ticks else 0.0),
+    )
+    left, right, top, bottom = 60.0, _CHART_WIDTH - (50.0 if x_labels else 20.0), 36.0, 300.0
 
     def to_pixels(point: tuple[float, float]) -> tuple[float, float]:
         x, y = (scale(value) for scale, value in zip(scales, point, strict=True))
@@ -79,27 +87,26 @@ def draw_line_chart(
         colour = COLOURS[index % len(COLOURS)]
         pixels = [to_pixels(point) for point in line]
         coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
-        parts.append(f'<polyline points="{coordinates}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in pixels]
+        dashes = f' stroke-dasharray="{_DASHES}"' if index >= len(COLOURS) else ""
+        parts.append(f'<polyline points="{coordinates}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" {_fill(index)}/>' for x, y in pixels]
     extra = _LEGEND_ROW_HEIGHT * (_count_legend_rows(list(series)) - 1)
     return _wrap_svg(370 + extra, [*parts, *_draw_legend(list(series), 362)])
 
 
 def draw_run_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], dates: Sequence[str]) -> str:
     """Draw one line for each name over runs; x is the position of the run's date."""
-    highest = max((y for line in series.values() for _, y in line), default=1.0)
-    top = 1.0 if highest <= 1 else highest
-    y_ticks = [top * step / 4 for step in range(5)]
-    return draw_line_chart(title, series, ("run (UTC)", ""), x_labels=dates, y_ticks=y_ticks)
+    values = [y for line in series.values() for _, y in line]
+    return draw_line_chart(title, series, ("run (UTC)", ""), x_labels=dates, y_ticks=_choose_even_ticks(values))
 
 
 class _Scale:
     """Converts a value to a position on an axis, from 0 to 1."""
 
-    def __init__(self, values: Sequence[float], is_logarithmic: bool) -> None:
+    def __init__(self, values: Sequence[float], is_logarithmic: bool, start: float = 0.0) -> None:
         self._is_logarithmic = is_logarithmic
         scaled = [self._transform(value) for value in values] or [0.0]
-        self._low = min(scaled) if is_logarithmic else min(0.0, *scaled)
+        self._low = min(scaled) if is_logarithmic else min(start, *scaled)
         self._span = max(scaled) - self._low or 1.0
 
     def __call__(self, value: float) -> float:
@@ -107,6 +114,14 @@ class _Scale:
 
     def _transform(self, value: float) -> float:
         return log10(max(value, 1e-12)) if self._is_logarithmic else value
+
+
+def _choose_even_ticks(values: Sequence[float]) -> list[float]:
+    """Return five even ticks: from 0 to the highest value, or between tenths if the values are shares."""
+    low, high = 0.0, max(values, default=1.0) or 1.0
+    if high <= 1 and min(values, default=0.0) > _SMALLEST_SHARE_WITH_OWN_AXIS:
+        low, high = ceil(10 * min(values) - 1) / 10, ceil(10 * high) / 10
+    return [low + (high - low) * step / 4 for step in range(5)]
 
 
 def _choose_ticks(values: Sequence[float]) -> list[float]:
@@ -124,13 +139,18 @@ def _draw_legend(names: Sequence[str], y: float) -> list[str]:
     for index, name in enumerate(names):
         if x > _LABEL_WIDTH and x + _legend_width(name) > _CHART_WIDTH:
             x, y = float(_LABEL_WIDTH), y + _LEGEND_ROW_HEIGHT
-        colour = COLOURS[index % len(COLOURS)]
         parts += [
-            f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>',
+            f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" {_fill(index)}/>',
             _draw_text(x + 15, y, name),
         ]
         x += _legend_width(name)
     return parts
+
+
+def _fill(index: int) -> str:
+    """Return the attributes of a point: filled, or hollow where the colour is used a second time."""
+    colour = COLOURS[index % len(COLOURS)]
+    return f'fill="{colour}"' if index < len(COLOURS) else f'fill="#fff" stroke="{colour}" stroke-width="2"'
 
 
 def _count_legend_rows(names: Sequence[str]) -> int:

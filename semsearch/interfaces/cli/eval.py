@@ -9,7 +9,7 @@ import click
 
 from ...answers.answerers import UNUSED_KEY_WARNING, has_unused_key
 from ...collection import Collection
-from ...core.errors import InvalidError, NotFoundError, StorageError
+from ...core.errors import BudgetError, InvalidError, NotFoundError, StorageError
 from ...core.types.access import LOCAL_CALLER
 from ...core.types.search import SearchMode
 from ...core.version import get_version
@@ -29,7 +29,7 @@ from .eval_budget import explain_refusal, make_budget_caller
 from .eval_history import draw_chart, record_runs
 from .eval_options import EvalOptions, match_documents, read_judged_queries, validate_writable, write_file, write_json
 from .eval_report import format_html_page, format_report_table
-from .exit_codes import SOME_FAILED
+from .exit_codes import EXIT, SOME_FAILED
 from .progress import show_progress
 
 DEFAULT_TOLERANCE = 0.01
@@ -74,7 +74,7 @@ def run_evaluation(
         print_result(result, lambda: format_report_table(current, other, titles, differences, regressed))
         if current.refused:
             output.print_err(f"semsearch: {explain_refusal(current.refused, options.budget)}")
-    return SOME_FAILED if regressed else 0
+    return EXIT[BudgetError.name] if current.refused else SOME_FAILED if regressed else 0
 
 
 def _validate_tolerance(options: EvalOptions) -> float:

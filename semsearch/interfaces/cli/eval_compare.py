@@ -1,10 +1,11 @@
 """`semsearch eval --compare`: run configurations interleaved over the same questions, print and save the result."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.errors import InvalidError
+from ...core.errors import BudgetError, InvalidError
 from ...core.types.access import Caller
 from ...core.version import get_version
 from ...evaluation.configurations import choose_configurations, make_variant
@@ -16,6 +17,7 @@ from .eval_budget import explain_refusal, make_budget_caller, measure_cost
 from .eval_history import draw_chart, record_runs
 from .eval_options import EvalOptions, match_documents, read_judged_queries, validate_writable, write_json
 from .eval_report import format_interval, format_mean, format_metric_label
+from .exit_codes import EXIT
 from .progress import show_progress
 from .tables import format_table
 
@@ -68,7 +70,7 @@ def run_comparison(
         draw_chart(library, judged, options)
     finally:  # the run may have cost money: print the result even if a file cannot be written
         print_result(result, lambda: _format_comparison(comparison))
-    return 0
+    return EXIT[BudgetError.name] if runs[0].refused else 0
 
 
 def _reject_other_comparisons(options: EvalOptions) -> None:
@@ -106,7 +108,7 @@ def _format_comparison(comparison: Comparison) -> str:
     parts = [_format_measures(runs)]
     for name, differences in comparison.differences.items():
         rows = [
-            (_label(measure, runs[0]), *format_interval(interval), _mark_significant(interval))
+            (_label(measure, runs[0]), *_format_difference(measure, interval), _mark_significant(interval))
             for measure, interval in differences.items()
         ]
         parts.append(format_table((f"{name} minus {runs[0].name}", "difference", "95 % interval", "p", ""), rows))
@@ -146,6 +148,14 @@ def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:,.6g}"
 
 
+def _format_difference(measure: str, interval: ConfidenceInterval) -> tuple[str, str, str]:
+    """Return the cells of a difference; costs have other magnitudes than shares."""
+    if measure not in _COST_LABELS:
+        return format_interval(interval)
+    low, high = (f"{bound:+,.4g}" for bound in (interval.low, interval.high))
+    return f"{interval.mean:+,.4g}", f"{low} … {high}", f"{interval.p:.3f}"
+
+
 def _mark_significant(interval: ConfidenceInterval) -> str:
     return "*" if interval.low > 0 or interval.high < 0 else ""
 
@@ -153,7 +163,10 @@ def _mark_significant(interval: ConfidenceInterval) -> str:
 def _describe(run: EvaluationRun) -> str:
     """Return a configuration with the model and prompt that it used."""
     settings = run.settings
-    changed = [f"{name}={value}" for name, value in settings["configuration"].items()]
+    changed = [
+        f"{name}={json.dumps(value) if isinstance(value, bool) else value}"
+        for name, value in settings["configuration"].items()
+    ]
     used = [f"{name} {settings[name]}" for name in ("model", "prompt") if settings.get(name)]
     return f"{run.name}: {', '.join([*(changed or ['the settings as they are']), *used])}"
 
