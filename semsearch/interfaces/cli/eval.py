@@ -14,6 +14,7 @@ from ...core.types.access import LOCAL_CALLER
 from ...core.types.search import SearchMode
 from ...core.version import get_version
 from ...evaluation.datasets import JudgedQuery
+from ...evaluation.run_budget import explain_refusal, make_budget_caller
 from ...evaluation.runner import (
     EvaluationRun,
     compare_runs,
@@ -25,7 +26,6 @@ from ...evaluation.runner import (
 )
 from ...library import Library
 from . import output
-from .eval_budget import explain_refusal, make_budget_caller
 from .eval_history import draw_chart, record_runs
 from .eval_options import EvalOptions, match_documents, read_judged_queries, validate_writable, write_file, write_json
 from .eval_report import format_html_page, format_report_table

@@ -10,10 +10,10 @@ from ...core.types.access import Caller
 from ...core.version import get_version
 from ...evaluation.configurations import choose_configurations, make_variant
 from ...evaluation.metrics import BOOTSTRAP_RESAMPLES, ConfidenceInterval
+from ...evaluation.run_budget import explain_refusal, find_cost, make_budget_caller
 from ...evaluation.runner import EvaluationRun, compare_costs, compare_runs, evaluate_variants, run_to_json
 from ...library import Library
 from . import output
-from .eval_budget import explain_refusal, make_budget_caller, measure_cost
 from .eval_history import draw_chart, record_runs
 from .eval_options import EvalOptions, match_documents, read_judged_queries, validate_writable, write_json
 from .eval_report import format_interval, format_mean, format_metric_label
@@ -87,7 +87,7 @@ def _reject_other_comparisons(options: EvalOptions) -> None:
 def _compare(runs: Sequence[EvaluationRun], caller: Caller, library: Library, options: EvalOptions) -> Comparison:
     first, *others = runs
     differences = {other.name: {**compare_runs(other, first), **compare_costs(other, first)} for other in others}
-    return Comparison(runs, differences, measure_cost(library, caller), options.budget)
+    return Comparison(runs, differences, find_cost(library.usage(by="key").rows, caller), options.budget)
 
 
 def _to_json(comparison: Comparison) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 import math
 import secrets
+from collections.abc import Iterable
 
-from ...core.errors import InvalidError
-from ...core.types.access import Caller
-from ...core.types.usage import KEY_OWNER_PREFIX, LOCAL_OWNER, BudgetLimits
-from ...library import Library
-from ...usage.budgets import budget_name
+from ..core.errors import InvalidError
+from ..core.types.access import Caller
+from ..core.types.usage import KEY_OWNER_PREFIX, LOCAL_OWNER, BudgetLimits, UsageRow
+from ..usage.budgets import budget_name
 
 
 def make_budget_caller(budget: float | None) -> Caller:
-    """Return the local user with the limits of one run; its usage is shown under a key of its own."""
+    """Return the local user with the limit of one run in US dollars; its usage is shown under a key of its own.
+
+    The limit is one of a month, as the ledger has no other: a run over the end of a month has it twice.
+    """
     if budget is None:
         return Caller(LOCAL_OWNER, key=_make_run_key())
     if not (math.isfinite(budget) and budget > 0):
@@ -19,9 +22,12 @@ def make_budget_caller(budget: float | None) -> Caller:
     return Caller(LOCAL_OWNER, key=_make_run_key(), budget=BudgetLimits(month_usd=budget))
 
 
-def measure_cost(library: Library, caller: Caller) -> float | None:
-    """Return what all requests of a run cost, in US dollars; None if a price is unknown."""
-    return next((row.cost_usd for row in library.usage(by="key").rows if row.name == caller.key), 0.0)
+def find_cost(rows: Iterable[UsageRow], caller: Caller) -> float | None:
+    """Return what all requests of a run cost, in US dollars; None if a price is unknown.
+
+    `rows` is the usage by key.
+    """
+    return next((row.cost_usd for row in rows if row.name == caller.key), 0.0)
 
 
 def explain_refusal(refused: str, budget: float | None) -> str:
