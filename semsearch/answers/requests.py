@@ -39,7 +39,7 @@ def choose_answer_config(
     The profile is that of the options, else of the session. InvalidError if there is none of this name.
     """
     settings = deps.settings
-    profile = _get_profile(options.profile or session_profile, settings.profiles)
+    profile = find_profile(options.profile or session_profile, settings.profiles)
     prompt = _choose_prompt(profile, deps)
     answerer, warnings = make_answerer(options, profile, embedder, replace(deps, prompt=prompt))
     ranker = make_evidence_ranker(embedder, deps)
@@ -81,7 +81,8 @@ def _choose_prompt(profile: Profile, deps: AnswererDeps) -> Prompt:
     return read_prompt(path)
 
 
-def _get_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:
+def find_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:
+    """Return a profile of the settings or a built-in one, the default for None; InvalidError if there is none."""
     if name is None:
         return DEFAULT_PROFILE
     profiles = {**PROFILES, **own_profiles}

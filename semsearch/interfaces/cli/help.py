@@ -125,6 +125,11 @@ VERB_HELP = {
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
+    "config prompt": VerbHelp(
+        ("semsearch config prompt > my-prompt.txt", "semsearch config prompt --profile support --json"),
+        ("SEMSEARCH_CHAT__PROMPT_FILE",),
+        (0, 2, 5),
+    ),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
 }
 
