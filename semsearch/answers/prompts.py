@@ -62,13 +62,7 @@ def build_messages(
         *_format_history(history),
         {"role": "user", "content": "\n\n".join(parts)},
     ]
-    if not previous_draft:
-        return messages
-    repair_request = load_text("repair").format(
-        ids=_join_ids(passages), no_answer="only what they say" if allow_unsupported else NO_ANSWER
-    )
-    draft_message = {"role": "assistant", "content": _neutralize(previous_draft[:_MAX_PREVIOUS_DRAFT_CHARACTERS])}
-    return [*messages, draft_message, {"role": "user", "content": repair_request}]
+    return [*messages, *_format_repair(previous_draft, passages, allow_unsupported=allow_unsupported)]
 
 
 def build_condense_messages(question: str, history: Sequence[Turn]) -> list[dict[str, str]]:
@@ -101,6 +95,19 @@ def _format_rules(prompt: Prompt, *, allow_unsupported: bool) -> str:
     contract = load_text("draft_contract" if allow_unsupported else "contract")
     rules = f"{contract}\n5. {_RULE_INDENT.join(lines)}"
     return rules if prompt.is_built_in else f"{rules}\n{load_text('own_prompt_note')}"
+
+
+def _format_repair(
+    previous_draft: str, passages: Sequence[Passage], *, allow_unsupported: bool
+) -> list[dict[str, str]]:
+    """Return the earlier reply and the request to correct it; none without a reply."""
+    if not previous_draft:
+        return []
+    repair_request = load_text("repair").format(
+        ids=_join_ids(passages), no_answer="only what they say" if allow_unsupported else NO_ANSWER
+    )
+    draft_message = {"role": "assistant", "content": _neutralize(previous_draft[:_MAX_PREVIOUS_DRAFT_CHARACTERS])}
+    return [draft_message, {"role": "user", "content": repair_request}]
 
 
 def _format_history(history: Sequence[Turn]) -> list[dict[str, str]]:

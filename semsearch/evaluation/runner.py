@@ -179,16 +179,12 @@ def evaluate_variants(
             break
         on_progress(number + 1)
     completed_count = min(map(len, results))
-    return [
-        EvaluationRun(
-            variant.name,
-            {"k": k, "mode": variant.mode, "ask": ask, **variant.settings},
-            tuple(outcomes[:completed_count]),
-            _sum_costs([outcome.cost_usd for outcome in outcomes]),
-            refused,
-        )
-        for variant, outcomes in zip(variants, results, strict=True)
-    ]
+    runs = []
+    for variant, outcomes in zip(variants, results, strict=True):
+        settings = {"k": k, "mode": variant.mode, "ask": ask, **variant.settings}
+        cost = _sum_costs([outcome.cost_usd for outcome in outcomes])
+        runs.append(EvaluationRun(variant.name, settings, tuple(outcomes[:completed_count]), cost, refused))
+    return runs
 
 
 def pair_results(run: EvaluationRun, other: EvaluationRun) -> list[tuple[QuestionResult, QuestionResult]]:

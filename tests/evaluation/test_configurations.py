@@ -92,6 +92,7 @@ def test_values_are_checked_before_the_run(
             make_variant(collection, configuration, mode="hybrid", ask=ask)
 
 
+@pytest.mark.slow
 def test_search_options_of_a_configuration_are_used(tmp_path: Path) -> None:
     """Mode, reranking and diversity change rankings; answers are searched in the same way; the collection stays."""
     words = "leave parents weeks pay holiday office train taxi reason alarm pump".split()
@@ -109,9 +110,13 @@ def test_search_options_of_a_configuration_are_used(tmp_path: Path) -> None:
         backends = collection.backends
         variants = [make_variant(collection, each, mode="hybrid", ask=True) for each in configurations]
         rankings = [run.outcomes[0].found for run in evaluate_variants(variants, judged, ask=True)]
+        answered = [variant.answer_collection.ask(judged[0].query).hits for variant in variants]
         assert collection.backends is backends
     default, hybrid, *others = rankings
     assert default == hybrid
     assert all(ranking != default for ranking in others)
+    default_hits, hybrid_hits, *other_hits = [[hit.chunk_id for hit in hits] for hits in answered]
+    assert default_hits == hybrid_hits
+    assert all(hits != default_hits for hits in other_hits)
     modes = [variant.answer_collection.backends.answer_mode for variant in variants]
     assert modes == ["hybrid", "hybrid", "dense", "lexical", "hybrid", "hybrid"]

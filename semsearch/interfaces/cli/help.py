@@ -126,7 +126,7 @@ VERB_HELP = {
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
     "config prompt": VerbHelp(
-        ("semsearch config prompt > my-prompt.txt", "semsearch config prompt --profile support --json"),
+        ("semsearch config prompt", "semsearch config prompt --profile support --json"),
         ("SEMSEARCH_CHAT__PROMPT_FILE",),
         (0, 2, 5),
     ),
