@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from semsearch.core.errors import SemsearchError
+
 from . import (
     claim_checks,
     claim_support,
@@ -18,6 +20,7 @@ from . import (
     long_documents,
     machine,
     missing_topics,
+    openai_answers,
     processes,
     ranking_quality,
     real_manuals,
@@ -53,6 +56,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q18": forbidden_topics.q18,
 }
 ALIASES = {"recommend": "Q15", "gaps": "Q17"}
+SERVER_GOAL = "openai"
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
@@ -71,9 +75,19 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, metavar="FOLDER", help="contextual model for Q1b, Q2 and Q3, as in onnx:FOLDER"
     )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=openai_answers.DEFAULT_BUDGET_USD,
+        metavar="USD",
+        help="what `openai` may spend with the chat model and the key of the settings (%(default)s)",
+    )
     parser.add_argument("--short", action="store_true", help="few texts, no peers; save no results")
     arguments = parser.parse_args()
     goal_names = sorted(GOALS, key=results.goal_sort_key)
+    if arguments.goals == [SERVER_GOAL]:
+        measure_server(parser, arguments.data, arguments.budget)
+        return
     named_goals = [ALIASES.get(goal, goal) for goal in arguments.goals]
     goals = goal_names if named_goals == ["all"] else named_goals
     if unknown_goals := [goal for goal in goals if goal not in GOALS]:
@@ -84,6 +98,19 @@ def main() -> None:
         measure(goal, Scale(arguments.data, texts.CACHE, arguments.short, arguments.model))
     if not goals:
         print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in goal_names))
+        print(f"{SERVER_GOAL:6} Answers of a real model server, with your key (alone; see --budget)")
+
+
+def measure_server(parser: argparse.ArgumentParser, data: Path, budget: float) -> None:
+    """Measure the answers of the configured model server and print where the result is."""
+    if not data.is_dir():
+        parser.error(f"folder {data} does not exist; set --data or SHARED_DATA")
+    try:
+        path = openai_answers.measure_server(data, budget=budget)
+    except (openai_answers.NoModelError, SemsearchError) as exc:
+        parser.error(str(exc))
+    print(path.read_text(encoding="utf-8"))
+    print(f"written to {path}")
 
 
 def measure(goal: str, scale: Scale) -> results.Result:

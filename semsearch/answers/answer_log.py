@@ -14,7 +14,6 @@ from ..core.types.sessions import AnswerRecord, CitationChange, Session
 from .citations import detect_citation_change
 from .escalation import Escalation
 from .history import make_turn, validate_session_collection
-from .prompts import PROMPT_VERSION
 
 NOT_QUEUED_WARNING = "nobody was told of this escalation, because too many others wait for their delivery"
 
@@ -54,7 +53,12 @@ class AnswerLog:
         return self.visible_collections is None or session.collection in self.visible_collections
 
     async def record(
-        self, answer: Answer, request: AnswerRequest, searched_text: str, escalation: Escalation | None = None
+        self,
+        answer: Answer,
+        request: AnswerRequest,
+        searched_text: str,
+        prompt_version: str,
+        escalation: Escalation | None = None,
     ) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer.
 
@@ -64,7 +68,7 @@ class AnswerLog:
         if not self.is_recording:
             return answer
         record = AnswerRecord(
-            answer, self.owner, self.collection, request.question, searched_text, PROMPT_VERSION, time.time()
+            answer, self.owner, self.collection, request.question, searched_text, prompt_version, time.time()
         )
         turn = make_turn(request.question, answer) if request.session is not None and answer.complete else None
         message = escalation.build_message(record) if escalation is not None and answer.escalated else None

@@ -68,6 +68,8 @@ class AnswerConfig:
     ranker: EvidenceRanker = field(default_factory=EvidenceRanker)
     judge: SupportJudge | None = None
     """Decides about the sentences that the rules call `partial`."""
+    prompt_version: str = ""
+    """Name and hash of the prompt of a chat model."""
 
     @property
     def allows_unsupported(self) -> bool:

@@ -10,6 +10,7 @@ from ..core.settings import MAX_TEMPERATURE, MAX_TOKENS
 from ..core.types.answer_requests import AnswerRequest, GenerationOptions, Profile, SupportPolicy
 from ..core.types.answers import Turn
 from ..core.types.filters import Filter
+from ..core.types.search import SearchMode
 from ..core.types.usage import RequestContext
 from ..search.requests import build_queries
 from ..search.retrieval import Query, validate_k
@@ -19,6 +20,7 @@ from .answerers import AnswererDeps, make_answerer, make_evidence_ranker
 from .judging import make_judge
 from .pipeline import AnswerConfig
 from .profiles import DEFAULT_PROFILE, PROFILES
+from .prompt_files import Prompt, get_default_prompt, read_prompt
 
 
 def validate_answer_request(request: AnswerRequest) -> AnswerRequest:
@@ -37,12 +39,14 @@ def choose_answer_config(
     The profile is that of the options, else of the session. InvalidError if there is none of this name.
     """
     settings = deps.settings
-    profile = _get_profile(options.profile or session_profile, settings.profiles)
-    answerer, warnings = make_answerer(options, profile, embedder, deps)
+    profile = find_profile(options.profile or session_profile, settings.profiles)
+    prompt = _choose_prompt(profile, deps)
+    answerer, warnings = make_answerer(options, profile, embedder, replace(deps, prompt=prompt))
     ranker = make_evidence_ranker(embedder, deps)
     judge = None if answerer.is_extractive else make_judge(deps)
     policy = options.policy or profile.policy or settings.policy
-    return AnswerConfig(answerer, policy, profile, warnings, ranker, judge)
+    prompt_version = "" if answerer.is_extractive else prompt.version
+    return AnswerConfig(answerer, policy, profile, warnings, ranker, judge, prompt_version)
 
 
 async def build_answer_queries(
@@ -52,6 +56,7 @@ async def build_answer_queries(
     embedder: Embedder,
     answerer: Answerer,
     context: RequestContext,
+    mode: SearchMode = "hybrid",
 ) -> list[Query]:
     """Return the query of a question without its instructions; for a follow-up, that of a condensed question.
 
@@ -64,11 +69,20 @@ async def build_answer_queries(
         if condensed is not None:
             question, earlier_questions = validate_query(condensed), []
     earlier = [strip_instructions(text) for text in earlier_questions]
-    first, *others = build_queries(strip_instructions(question), earlier, filter, "hybrid", embedder)
+    first, *others = build_queries(strip_instructions(question), earlier, filter, mode, embedder)
     return [replace(first, full_text=question), *others]
 
 
-def _get_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:
+def _choose_prompt(profile: Profile, deps: AnswererDeps) -> Prompt:
+    """Return the prompt of a chat model; its file is not read if there is no chat model."""
+    path = profile.prompt_file or deps.settings.prompt_file
+    if deps.prompt is not None or path is None or deps.settings.chat_model is None:
+        return deps.prompt or get_default_prompt()
+    return read_prompt(path)
+
+
+def find_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:
+    """Return a profile of the settings or a built-in one, the default for None; InvalidError if there is none."""
     if name is None:
         return DEFAULT_PROFILE
     profiles = {**PROFILES, **own_profiles}

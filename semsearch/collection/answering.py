@@ -44,7 +44,7 @@ async def stream_recorded_answer(
     refusal = await _find_refusal(request.question, config.profile, backends, context)
     if refusal is None:
         queries = await build_answer_queries(
-            request.question, history, visible_filter, backends.embedder, config.answerer, context
+            request.question, history, visible_filter, backends.embedder, config.answerer, context, backends.answer_mode
         )
         searched_text = queries[-1].text
         if (condensed := queries[0].full_text) != request.question:
@@ -58,7 +58,7 @@ async def stream_recorded_answer(
     async with aclosing(report_stage_times(answer_events, backends.metrics)) as events:
         async for event in events:
             if isinstance(event, Answer):
-                yield await answer_log.record(event, request, searched_text, escalation)
+                yield await answer_log.record(event, request, searched_text, config.prompt_version, escalation)
             else:
                 yield event
 

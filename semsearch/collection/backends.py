@@ -15,7 +15,7 @@ from ..core.errors import NotFoundError, StorageError, UnavailableError
 from ..core.event_loop import EventLoopThread
 from ..core.metrics import Metrics, NoMetrics, Operation
 from ..core.ports import Embedder, Ledger, Meter, Store
-from ..core.types.search import ResultOptions
+from ..core.types.search import ResultOptions, SearchMode
 from ..core.types.usage import RequestContext
 from ..search.batching import SearchBatcher
 from ..search.query_cache import QueryVectorCache
@@ -52,6 +52,8 @@ class CollectionBackends:
     """Its thread rebuilds indexes while searches and writes go on."""
     get_page_pool: Callable[[], PagePool]
     """Return the processes that render pages, which all collections share."""
+    answer_mode: SearchMode = "hybrid"
+    """How passages for an answer are searched."""
     metrics: Metrics = field(default_factory=NoMetrics)
 
     async def embed_search(self, search: Search, context: RequestContext, operation: Operation = "search") -> Search:

@@ -26,7 +26,7 @@ AUTO_LANGUAGE = "auto"
 _NAMES = [
     "system", "policy", "k", "temperature", "max_tokens", "model", "on_no_answer", "no_answer_text", "language", "tone",
     "escalate_on", "escalate_text", "forbidden_topics", "on_forbidden_topic", "forbidden_text", "webhook_url",
-    "webhook_secret_file",
+    "webhook_secret_file", "prompt_file",
 ]  # fmt: skip
 _TOPIC_NAMES = ["description", "examples"]
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
@@ -63,6 +63,7 @@ def _read_profile(values: SettingsReader, name: str, file: ConfigFile, ca_file: 
             table.read_choice("on_forbidden_topic", get_args(ForbiddenTopicAction)) or "refuse",
         ),
         forbidden_text=_read_localized_text(table, "forbidden_text"),
+        prompt_file=table.read_optional_path("prompt_file"),
         webhook=_read_webhook(table, values.variables, ca_file),
     )
     _check_webhook_use(profile, f"{file.label}: profiles.{name}")

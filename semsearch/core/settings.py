@@ -77,6 +77,8 @@ class Settings:
     max_tokens: int = 800
     temperature: float | None = None
     system: str | None = None
+    prompt_file: Path | None = None
+    """Replaces the built-in text about the form of answers; a profile may have its own."""
     policy: SupportPolicy = "flag"
     check: Endpoint = field(default_factory=lambda: Endpoint(timeout=10.0))
     check_model: str | None = None
@@ -150,6 +152,7 @@ class Settings:
             max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS, default=800),
             temperature=values.read_number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.read_text("chat.system"),
+            prompt_file=values.read_optional_path("chat.prompt_file"),
             policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy), "flag")),
             check=values.read_endpoint("check", chat, default_timeout=10.0),
             check_model=values.read_text("check.model"),

@@ -113,6 +113,13 @@ class SettingsReader:
         path = self.values[name] = default if text is None else resolve_path(text, file)
         return path
 
+    def read_optional_path(self, name: str) -> Path | None:
+        """Return a path as in `read_path`; None if it is not set."""
+        location, value, file = self._find(name)
+        text = validate_text(location, value)
+        path = self.values[name] = None if text is None else resolve_path(text, file)
+        return path
+
     def read_embedder(self, name: str) -> str | None:
         """Return a SPEC; a relative folder in it starts as in `read_path`."""
         location, value, file = self._find(name)

@@ -3,18 +3,18 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..answers.history import MAX_TURNS
-from ..answers.plain_text import extract_sentence_text
-from ..answers.verification import SupportChecker
 from ..collection import Collection
-from ..core.errors import InvalidError
-from ..core.types.answers import AnalyzedQuery, Answer, Citation, Passage, Sentence
+from ..core.errors import BudgetError, InvalidError
+from ..core.types.answer_requests import DEFAULT_OPTIONS, GenerationOptions
+from ..core.types.answers import Answer
 from ..core.types.search import SearchMode
+from ..core.types.usage import Usage
 from ..search.retrieval import MAX_K
-from ..text.analyzer import analyze
+from .answer_scores import count_answer, score_answer
 from .datasets import JudgedQuery
 from .metrics import (
     ConfidenceInterval,
@@ -24,7 +24,6 @@ from .metrics import (
     ndcg,
     recall,
     reciprocal_rank,
-    score_citations,
 )
 
 CHUNKS_PER_DOCUMENT = 10
@@ -54,7 +53,14 @@ class QuestionResult:
     found: tuple[str, ...]
     """Uris of the documents, best first."""
     milliseconds: float
+    """Of the search, as `cpu_milliseconds`."""
     cpu_milliseconds: float
+    answer_milliseconds: float | None = None
+    """None if the question was not asked."""
+    tokens: int = 0
+    """Of the answer, with those of the earlier questions of its history; as `cost_usd`."""
+    cost_usd: float | None = 0.0
+    """None if a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class EvaluationRun:
     settings: Mapping[str, Any]
     outcomes: tuple[QuestionResult, ...]
     cost_usd: float | None
+    refused: str = ""
+    """The error of a budget that ended the run before its last question."""
 
     def compute_means(self) -> dict[str, float]:
         """Return the mean of each score over the questions that have it, and each share over all counts."""
@@ -90,6 +98,37 @@ class EvaluationRun:
             "cpu_ms": round(statistics.fmean(outcome.cpu_milliseconds for outcome in self.outcomes), 3),
         }
 
+    def compute_answer_costs(self) -> dict[str, float]:
+        """Return latency, tokens and cost of an answer, if questions were asked; without the cost if it is unknown."""
+        asked = [outcome for outcome in self.outcomes if outcome.answer_milliseconds is not None]
+        if not asked:
+            return {}
+        latencies = sorted(outcome.answer_milliseconds or 0.0 for outcome in asked)
+        costs = [outcome.cost_usd for outcome in asked if outcome.cost_usd is not None]
+        return {
+            "answer_p50_ms": round(statistics.median(latencies), 3),
+            "answer_p95_ms": round(latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))], 3),
+            "answer_tokens": statistics.fmean(outcome.tokens for outcome in asked),
+            **({"answer_usd": statistics.fmean(costs)} if len(costs) == len(asked) else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A collection with one set of options, for searches and for answers."""
+
+    name: str
+    search_collection: Collection
+    answer_collection: Collection
+    """The same collection; may have its own cache of query vectors, so that a search before it saves it nothing."""
+    mode: SearchMode = "hybrid"
+    diversity: float = 0.0
+    k: int | None = None
+    """Number of hits that an answer is generated from; None leaves it to the profile."""
+    options: GenerationOptions = DEFAULT_OPTIONS
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else the run says about it."""
+
 
 def evaluate(
     collection: Collection,
@@ -105,31 +144,47 @@ def evaluate(
     A document ranks by its best chunk. With `ask` each question is also answered, which may cost money; a follow-up
     question is asked in a session, after the earlier questions of its history.
     """
+    variant = Variant(collection.name, collection, collection, mode)
+    return evaluate_variants([variant], judged, k=k, ask=ask, on_progress=on_progress)[0]
+
+
+def evaluate_variants(
+    variants: Sequence[Variant],
+    judged: Sequence[JudgedQuery],
+    *,
+    k: int = 10,
+    ask: bool = False,
+    on_progress: Callable[[int], None] = lambda completed: None,
+) -> list[EvaluationRun]:
+    """Run every question with each variant in turn, each time beginning with another one; return a run of each.
+
+    As the variants are interleaved, a change of the load or of the server affects all of them. If a budget refuses a
+    request, the runs have the questions that all variants have completed; BudgetError if there are none.
+    """
     if not 1 <= k <= MAX_EVALUATION_K:
         raise InvalidError(
             f"k is between 1 and {MAX_EVALUATION_K}, not {k}: a search ranks {MAX_K} chunks, ten for each document"
         )
-    outcomes: list[QuestionResult] = []
-    costs: list[float | None] = []
-    for number, judged_query in enumerate(judged, 1):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        hits = collection.search(judged_query.query, k * CHUNKS_PER_DOCUMENT, mode=mode, history=judged_query.history)
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-        ranking = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
-        scores, counts = _score_ranking(ranking, judged_query, k), dict[str, Ratio]()
-        if ask:
-            answer, cost = _ask_question(collection, judged_query)
-            scores |= _score_answer(answer, judged_query)
-            counts = _count_answer(answer, judged_query)
-            costs.append(cost)
-        outcomes.append(
-            QuestionResult(
-                judged_query.id, judged_query.query, scores, counts, ranking, 1000 * seconds, 1000 * cpu_seconds
-            )
-        )
-        on_progress(number)
-    settings = {"k": k, "mode": mode, "ask": ask}
-    return EvaluationRun(collection.name, settings, tuple(outcomes), _sum_costs(costs))
+    results: list[list[QuestionResult]] = [[] for _ in variants]
+    refused = ""
+    for number, judged_query in enumerate(judged):
+        shift = number % len(variants)
+        try:
+            for index in (*range(shift, len(variants)), *range(shift)):
+                results[index].append(_evaluate_question(variants[index], judged_query, k, ask=ask))
+        except BudgetError as exc:
+            if not number:
+                raise
+            refused = str(exc)
+            break
+        on_progress(number + 1)
+    completed_count = min(map(len, results))
+    runs = []
+    for variant, outcomes in zip(variants, results, strict=True):
+        settings = {"k": k, "mode": variant.mode, "ask": ask, **variant.settings}
+        cost = _sum_costs([outcome.cost_usd for outcome in outcomes])
+        runs.append(EvaluationRun(variant.name, settings, tuple(outcomes[:completed_count]), cost, refused))
+    return runs
 
 
 def pair_results(run: EvaluationRun, other: EvaluationRun) -> list[tuple[QuestionResult, QuestionResult]]:
@@ -151,6 +206,20 @@ def compare_runs(run: EvaluationRun, other: EvaluationRun) -> dict[str, Confiden
         ratio_pairs = [(a.counts.get(name, _ZERO_RATIO), b.counts.get(name, _ZERO_RATIO)) for a, b in pairs]
         differences[name] = bootstrap(score_differences) if score_differences else bootstrap_ratios(ratio_pairs)
     return {name: interval for name, interval in differences.items() if interval is not None}
+
+
+def compare_costs(run: EvaluationRun, other: EvaluationRun) -> dict[str, ConfidenceInterval]:
+    """Return how much more an answer of the run takes than one of the other: milliseconds, tokens and US dollars."""
+    pairs = pair_results(run, other)
+    differences: dict[str, list[float | None]] = {
+        "answer_ms": [_subtract(a.answer_milliseconds, b.answer_milliseconds) for a, b in pairs],
+        "answer_tokens": [float(a.tokens - b.tokens) for a, b in pairs],
+        "answer_usd": [_subtract(a.cost_usd, b.cost_usd) for a, b in pairs],
+    }
+    if any(result.answer_milliseconds is None for pair in pairs for result in pair):
+        return {}
+    known = {name: [value for value in values if value is not None] for name, values in differences.items()}
+    return {name: bootstrap(values) for name, values in known.items() if values and len(values) == len(pairs)}
 
 
 def find_regressions(differences: Mapping[str, ConfidenceInterval], tolerance: float) -> list[str]:
@@ -179,6 +248,10 @@ def _question_result_from_json(value: Mapping[str, Any]) -> QuestionResult:
     return QuestionResult(**{**value, "counts": counts, "found": tuple(value["found"])})
 
 
+def _subtract(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
 def _score_ranking(ranking: Sequence[str], judged_query: JudgedQuery, k: int) -> dict[str, float]:
     if not any(grade > 0 for grade in judged_query.grades.values()):
         return {}
@@ -186,92 +259,58 @@ def _score_ranking(ranking: Sequence[str], judged_query: JudgedQuery, k: int) ->
     return {name: compute(ranking, judged_query.grades, k) for name, compute in metrics}
 
 
-def _ask_question(collection: Collection, judged_query: JudgedQuery) -> tuple[Answer, float | None]:
-    """Return the answer to a question, and its cost including the earlier questions of its history."""
+def _evaluate_question(variant: Variant, judged_query: JudgedQuery, k: int, *, ask: bool) -> QuestionResult:
+    start, cpu_start = time.perf_counter(), time.process_time()
+    hits = variant.search_collection.search(
+        judged_query.query,
+        k * CHUNKS_PER_DOCUMENT,
+        mode=variant.mode,
+        history=judged_query.history,
+        diversity=variant.diversity,
+    )
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    ranking = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
+    result = QuestionResult(
+        judged_query.id,
+        judged_query.query,
+        _score_ranking(ranking, judged_query, k),
+        {},
+        ranking,
+        1000 * seconds,
+        1000 * cpu_seconds,
+    )
+    return _add_answer(result, variant, judged_query) if ask else result
+
+
+def _add_answer(result: QuestionResult, variant: Variant, judged_query: JudgedQuery) -> QuestionResult:
+    start = time.perf_counter()
+    answer, usage = _ask_question(variant, judged_query)
+    return replace(
+        result,
+        scores={**result.scores, **score_answer(answer, judged_query)},
+        counts=count_answer(answer, judged_query),
+        answer_milliseconds=1000 * (time.perf_counter() - start),
+        tokens=usage.prompt_tokens + usage.completion_tokens + usage.embedding_tokens,
+        cost_usd=usage.cost_usd,
+    )
+
+
+def _ask_question(variant: Variant, judged_query: JudgedQuery) -> tuple[Answer, Usage]:
+    """Return the answer to a question, and its usage including the earlier questions of its history."""
+    collection, k, options = variant.answer_collection, variant.k, variant.options
     if not judged_query.history:
-        answer = collection.ask(judged_query.query)
-        return answer, answer.usage.cost_usd
+        answer = collection.ask(judged_query.query, k=k, options=options)
+        return answer, answer.usage
     session = collection.create_session().id
     try:
         questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
-        answers = [collection.ask(question, session=session) for question in questions]
+        answers = [collection.ask(question, k=k, options=options, session=session) for question in questions]
     finally:
         collection.backends.ledger.delete_session(collection.caller.owner, session)
-    return answers[-1], _sum_costs([answer.usage.cost_usd for answer in answers])
+    return answers[-1], sum((answer.usage for answer in answers), Usage())
 
 
 def _sum_costs(costs: Sequence[float | None]) -> float | None:
     """Return the sum of all costs; None if one is unknown."""
     known_costs = [cost for cost in costs if cost is not None]
     return sum(known_costs) if len(known_costs) == len(costs) else None
-
-
-def _score_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, float]:
-    """Return whether a correct answer is in the answer, and in its first sentence, each 0.0 or 1.0.
-
-    Of an excerpt, its best sentence counts in place of the first one.
-    """
-    if not judged_query.answers:
-        return {}
-    correct_answers = [f" {' '.join(analyze(text))} " for text in judged_query.answers]
-    full_text = " ".join(sentence.text for sentence in answer.sentences)
-    texts = {"answer": full_text, "answer_first": _get_main_sentence(answer)}
-    terms = {name: f" {' '.join(analyze(text))} " for name, text in texts.items()}
-    return {name: float(any(text in terms[name] for text in correct_answers)) for name in texts}
-
-
-def _get_main_sentence(answer: Answer) -> str:
-    """Return the best sentence of an excerpt, the first one of a generated answer; empty without an answer."""
-    if answer.kind == "excerpt" and answer.passages:
-        passage = answer.passages[0]
-        return passage.text[passage.best.start - passage.start : passage.best.end - passage.start]
-    return answer.sentences[0].text if answer.sentences else ""
-
-
-def _count_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, Ratio]:
-    """Return the counts of citations, and of refusals if it is known whether the question is answerable."""
-    counts: dict[str, Ratio] = {}
-    if answer.answered:
-        citation_precision, citation_recall = _score_answer_citations(answer, judged_query.query)
-        counts = {"citation_precision": citation_precision, "citation_recall": citation_recall}
-    answerable = (
-        judged_query.answerable if judged_query.answerable is not None else (True if judged_query.answers else None)
-    )
-    if answerable is None:
-        return counts
-    if not answer.answered:
-        counts["refusal_precision"] = Ratio(int(not answerable), 1)
-    if not answerable:
-        counts["refusal_recall"] = Ratio(int(not answer.answered), 1)
-    return counts
-
-
-def _score_answer_citations(answer: Answer, query: str) -> tuple[Ratio, Ratio]:
-    passages = {citation.marker: _citation_to_passage(citation) for citation in answer.citations}
-    check_support = SupportChecker(AnalyzedQuery(query, tuple(analyze(query)), {}), list(passages.values()))
-
-    def supports(number: int, markers: Sequence[int]) -> bool:
-        text = extract_sentence_text(answer.sentences[number], answer.citations)
-        if answer.sentences[number].support == "verbatim":  # a copy, however long
-            return all(passages[marker].sentences[0].text == text for marker in markers)
-        return check_support(text, [(passages[marker], 1) for marker in markers]) == "supported"
-
-    return score_citations(
-        ([marker for marker in sentence.citations if marker in passages] for sentence in answer.sentences), supports
-    )
-
-
-def _citation_to_passage(citation: Citation) -> Passage:
-    sentence = Sentence(citation.start, citation.end, citation.quote, tuple(analyze(citation.quote)), citation.chunk_id)
-    return Passage(
-        id=str(citation.marker),
-        uri=citation.uri,
-        title=citation.title,
-        heading=citation.heading,
-        page=citation.page,
-        start=citation.start,
-        end=citation.end,
-        sentences=(sentence,),
-        content_sha256=citation.content_sha256,
-        score=1.0,
-    )

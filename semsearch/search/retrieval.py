@@ -134,7 +134,7 @@ def _search_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[list[
 def _retrieve_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[RetrievalResult]:
     """Rank deeper until k chunks remain after the selection, up to `MAX_DEPTH`."""
     k, options = search.k, search.result_options
-    runs = [_QueryRun(snapshot, query, options.source_weights) for query in search.queries]
+    runs = [_QueryRun(snapshot, query, options) for query in search.queries]
     depth = max(k, MMR_POOL if options.diversity else RERANK_DEPTH if search.queries[0].mode == "hybrid" else 1)
     limit = max(k, MMR_POOL) if options.diversity else k
     while True:
@@ -200,7 +200,7 @@ class RetrievalResult:
 class _QueryRun:
     """One query in one snapshot; `rank` can be called again with a larger depth."""
 
-    def __init__(self, snapshot: ReadSnapshot, query: Query, source_weights: Mapping[str, float]) -> None:
+    def __init__(self, snapshot: ReadSnapshot, query: Query, options: ResultOptions) -> None:
         self.query = query
         if query.access_filter is not None:
             snapshot = snapshot.restrict(query.access_filter)
@@ -208,7 +208,8 @@ class _QueryRun:
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot
         self._matching_ids = None if query.filter is None else snapshot.matching_ids(query.filter)
-        self._source_weights = source_weights
+        self._source_weights = options.source_weights
+        self._reranks = options.rerank
         self._legs: Mapping[str, tuple[ScoredIds, float]] = {}
         self._leg_depth = 0
         self._fused = ScoredIds(*_EMPTY_SCORES)
@@ -246,7 +247,7 @@ class _QueryRun:
         self._fused = self._snapshot.top_k(fuse(legs, candidate_count), max(k, RERANK_DEPTH))
         ranked = self._load(self._fused)
         yield
-        return rerank(ranked, self.coverage)[:k]
+        return (rerank(ranked, self.coverage) if self._reranks else ranked)[:k]
 
     def explain(self, chunks: Sequence[StoredChunk]) -> Iterator[Explanation]:
         """Yield the parts of each chunk's score for this query."""

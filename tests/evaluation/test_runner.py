@@ -1,20 +1,28 @@
 """Metrics of a run, comparison of two runs, and runs as JSON."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from semsearch import Library, text_source
-from semsearch.core.errors import InvalidError
+from semsearch.collection import Collection
+from semsearch.core.errors import BudgetError, InvalidError
 from semsearch.core.settings import Settings
+from semsearch.core.types.answer_requests import AnswerRequest
+from semsearch.core.types.answers import Answer
 from semsearch.evaluation.datasets import JudgedQuery
 from semsearch.evaluation.metrics import Ratio
 from semsearch.evaluation.runner import (
     EvaluationRun,
     QuestionResult,
+    Variant,
+    compare_costs,
     compare_runs,
     evaluate,
+    evaluate_variants,
     find_regressions,
     run_from_json,
     run_to_json,
@@ -116,3 +124,47 @@ def test_excerpts_are_answers_and_passages_are_refusals(tmp_path: Path) -> None:
     for outcome in (leave, sheep):
         assert outcome.counts == {"citation_precision": Ratio(1, 1), "citation_recall": Ratio(1, 1)}
     assert galaxy.counts == {"refusal_precision": Ratio(1, 1), "refusal_recall": Ratio(1, 1)}
+
+
+class RefusedCollection(Collection):
+    """A collection whose budget allows no question that contains `sheep`."""
+
+    __slots__ = ()
+
+    def ask(self, question: str | AnswerRequest, **options: Any) -> Answer:
+        """Answer the question, or raise BudgetError."""
+        if "sheep" in str(question):
+            raise BudgetError("the budget is spent")
+        return super().ask(question, **options)
+
+
+@pytest.mark.slow
+def test_refused_question_is_left_out_of_all_runs(tmp_path: Path) -> None:
+    """The other configuration has answered it already; nothing to report is an error."""
+    judged = [JudgedQuery("1", "How long is leave?", answers=("26",)), JudgedQuery("2", "Where are sheep?")]
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("book")
+        collection.upsert([text_source("a.txt", "Sheep graze around the tower. Leave is 26 weeks.")])
+        refused = RefusedCollection("book", collection.backends)
+        variants = [Variant("refused", collection, refused), Variant("other", collection, collection)]
+        completed: list[int] = []
+        runs = evaluate_variants(variants, judged, ask=True, on_progress=completed.append)
+        assert [[outcome.id for outcome in run.outcomes] for run in runs] == [["1"], ["1"]]
+        assert [run.refused for run in runs] == ["the budget is spent"] * 2
+        assert completed == [1]
+        with pytest.raises(BudgetError):
+            evaluate_variants(variants, judged[1:], ask=True)
+
+
+def test_costs_are_compared_by_question() -> None:
+    """Paired differences of latency, tokens and cost; a cost that is unknown is not compared."""
+    results = [
+        QuestionResult(str(n), "?", {}, {}, (), 1.0, 1.0, answer_milliseconds=10.0 * n, tokens=100 * n, cost_usd=n / 10)
+        for n in (1, 2, 3)
+    ]
+    more = [replace(result, tokens=result.tokens + 50, cost_usd=None) for result in results]
+    differences = compare_costs(make_run(*more), make_run(*results))
+    assert set(differences) == {"answer_ms", "answer_tokens"}
+    assert (differences["answer_tokens"].low, differences["answer_tokens"].high) == (50.0, 50.0)
+    assert differences["answer_ms"].p == 1.0
+    assert compare_costs(make_run(make_result(1)), make_run(make_result(1))) == {}

@@ -21,15 +21,16 @@ OWNED_IDS = {"answer_id": "answer", "session": "session"}
 
 OTHER_PARAMETERS = frozenset(
     (
-        "accept_loss accepted access_log against against_mode all_owners allowed_hosts as_json ask baseline batch by"
-        " chat_model chunks collection collections comment config data_dir day_usd diversity dry_run embedder"
-        " embedding_model epochs exclude expires explain file filter_text filters folder held_out helpful host"
-        " html_path"
-        " include include_single job_id job_or_model k key_env key_file key_id kind limit log_format mask max_tokens"
-        " metadata mode model name no_check not_like offline overlap overwrite owner paths per_document policy port"
-        " profile prune qrels queries query question quiet recommend rejected requests_per_minute require_answer"
-        " right_chunk root save scopes server since strategy streams suffix system temperature texts tokens_per_minute"
-        " tolerance uri uris validation verbose workers wrong_marker yes"
+        "accept_loss accepted access_log against against_mode all_owners allowed_hosts as_json ask baseline"
+        " baseline_path batch budget by chart_path chat_model chunks collection collections comment compare"
+        " config configurations_path data_dir day_usd diversity dry_run embedder embedding_model epochs"
+        " exclude expires explain file filter_text filters folder held_out helpful history host html_path"
+        " include include_single job_id job_or_model k key_env key_file key_id kind limit log_format mask"
+        " max_tokens measure metadata mode model name no_check not_like offline overlap overwrite owner paths"
+        " per_document policy port profile prune qrels queries query question quiet recommend rejected"
+        " requests_per_minute require_answer right_chunk root save save_path scopes server since strategy"
+        " streams suffix system temperature texts tokens_per_minute tolerance uri uris validation verbose"
+        " workers wrong_marker yes"
     ).split()
 )
 """Parameters that name nothing of an owner: options, files, and what every local caller may see."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...core.settings import Endpoint, Settings
     from ...models.openai.client import OpenAIClient
     from ..evidence_ranking import EvidenceRanker
+    from ..prompt_files import Prompt
 
     AnswererWithWarnings = tuple[Answerer, tuple[str, ...]]
 
@@ -28,6 +29,8 @@ class AnswererDeps:
     """The embedded model. It costs nothing, whatever embedder the collection has."""
     get_client: "Callable[[Endpoint], OpenAIClient]"
     """The one client of each endpoint."""
+    prompt: "Prompt | None" = None
+    """Takes the place of those of the profile and the settings."""
 
 
 def make_answerer(
@@ -90,6 +93,7 @@ def _make_chat(
         temperature=next((temperature for temperature in temperatures if temperature is not None), None),
         system="\n\n".join(filter(None, (settings.system, profile.system, style, options.system))) or None,
         allow_unsupported=profile.on_no_answer == "draft",
+        prompt=deps.prompt,
     )
     return answerer, ()
 

@@ -11,6 +11,7 @@ from ...core.types.usage import RequestContext
 from ...models.openai.client import OpenAIClient
 from ...models.openai.responses import ChatEnd
 from ...text.cleaning import clean
+from ..prompt_files import Prompt
 from ..prompts import NO_ANSWER, build_condense_messages, build_messages
 from ..reply_habits import LeadPatterns
 
@@ -35,6 +36,8 @@ class ChatAnswerer:
     system: str | None = None
     allow_unsupported: bool = False
     """Whether the model may write more than the passages say."""
+    prompt: Prompt | None = None
+    """None is the built-in one."""
 
     neighbour_chunks: ClassVar[int] = 1
     is_extractive: ClassVar[bool] = False
@@ -54,6 +57,7 @@ class ChatAnswerer:
             system=self.system,
             allow_unsupported=self.allow_unsupported,
             previous_draft=previous_draft,
+            prompt=self.prompt,
         )
         lead_filter = _LeadFilter(LeadPatterns(question.text))
         chat = self.client.stream_chat(

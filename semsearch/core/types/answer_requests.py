@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ..errors import InvalidError
@@ -123,6 +124,8 @@ class Profile:
     """Text if a question belongs to a forbidden topic."""
     webhook: Webhook | None = None
     """Where escalations are sent."""
+    prompt_file: Path | None = None
+    """Replaces the built-in text about the form of answers."""
 
     def get_no_answer_text(self) -> str:
         """Return the text to show if there is no answer; empty if only the reason is given."""

@@ -133,6 +133,8 @@ class ResultOptions:
     """Weight of diversity in MMR, from 0, ranking by score only, to 1, results as different as possible."""
     source_weights: Mapping[str, float] = field(default_factory=dict)
     """Factor of the score of a chunk with this role, from 0 to 1; 1 for other chunks."""
+    rerank: bool = True
+    """Whether the top chunks of a hybrid search are reranked by their best sentences."""
 
 
 @dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit

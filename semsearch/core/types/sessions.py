@@ -28,6 +28,7 @@ class AnswerRecord:
     search_question: str
     """The question as it was searched for: a follow-up rewritten to a standalone question."""
     prompt_version: str
+    """Name and hash of the prompt; empty without a chat model."""
     created: float
     """Seconds since 1970."""
 

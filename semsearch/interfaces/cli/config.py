@@ -43,6 +43,20 @@ def trust_file(context: CliContext, path: Path) -> None:
     )
 
 
+def print_prompt(context: CliContext, profile_name: str | None) -> None:
+    """Print the prompt of a chat model as a file, with its version; InvalidError if there is no such profile."""
+    from ...answers.prompt_files import get_default_prompt, read_prompt
+    from ...answers.requests import find_profile
+
+    settings = context.settings()
+    path = find_profile(profile_name, settings.profiles).prompt_file or settings.prompt_file
+    prompt = get_default_prompt() if path is None else read_prompt(path)
+    context.print_result(
+        {"version": prompt.version, "file": path and str(path), "text": prompt.text},
+        lambda: f"version: {prompt.name}\n\n{prompt.text}",
+    )
+
+
 def _format_sources(sources: Sequence[SettingSource]) -> str:
     rows = [(source.name, _format_setting(source.value), _format_origin(source)) for source in sources]
     return format_table(("setting", "value", "source"), rows)

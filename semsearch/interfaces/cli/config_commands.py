@@ -36,3 +36,13 @@ def plugins(context: CliContext) -> None:
     from .plugins import list_plugins
 
     list_plugins(context)
+
+
+@config.command()
+@click.option("--profile", metavar="NAME", help="Print the prompt of this profile.")
+@accept_global_options
+def prompt(context: CliContext, profile: str | None) -> None:
+    """Print the prompt file in use, or the built-in one, to begin one of your own."""
+    from .config import print_prompt
+
+    print_prompt(context, profile)

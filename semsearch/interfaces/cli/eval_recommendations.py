@@ -11,7 +11,7 @@ from ...evaluation.datasets import read_recommendation_cases
 from ...evaluation.recommendation import RecommendationRun, evaluate_recommendations
 from ...library import Library
 from . import output
-from .eval import validate_writable, write_file
+from .eval_options import validate_writable, write_file
 from .progress import show_progress
 from .tables import format_table
 

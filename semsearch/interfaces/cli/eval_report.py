@@ -12,7 +12,7 @@ from .tables import format_table
 MAX_WORST_QUESTIONS = 5
 MAX_PAGE_QUESTIONS = 200
 
-_METRIC_LABELS = {
+METRIC_LABELS = {
     "ndcg": "nDCG@{k}",
     "mrr": "MRR@{k}",
     "recall": "recall@{k}",
@@ -20,6 +20,7 @@ _METRIC_LABELS = {
     "answer_first": "… in its main sentence",
     "citation_precision": "citation precision",
     "citation_recall": "citation recall",
+    "support": "sentences that are supported",
     "refusal_precision": "refusal precision",
     "refusal_recall": "refusal recall",
 }
@@ -36,9 +37,9 @@ def format_report_table(
     means, other_means = current.compute_means(), other.compute_means() if other else {}
     rows = [
         (
-            _metric_label(name, current),
-            _format_mean(means.get(name)),
-            *((_format_mean(other_means.get(name)), *_format_interval(differences.get(name))) if other else ()),
+            format_metric_label(name, current),
+            format_mean(means.get(name)),
+            *((format_mean(other_means.get(name)), *format_interval(differences.get(name))) if other else ()),
         )
         for name in {**means, **other_means}
     ]
@@ -54,7 +55,7 @@ def format_report_table(
     if worst := _find_worst_questions(current):
         parts.append("worst:\n" + "\n".join(f"  {score:.2f}  {query}" for score, query in worst))
     if regressed:
-        labels = ", ".join(_metric_label(name, current) for name in regressed)
+        labels = ", ".join(format_metric_label(name, current) for name in regressed)
         parts.append(f"significantly worse than the saved run: {labels}")
     return "\n\n".join(parts)
 
@@ -70,9 +71,9 @@ def format_html_page(
     means = [run.compute_means() for run in runs]
     latency = {name: [run.compute_latency()[name] for run in runs] for name in current.compute_latency()}
     names = dict.fromkeys(name for run_means in means for name in run_means)
-    values = {_metric_label(name, current): [run_means.get(name) for run_means in means] for name in names}
+    values = {format_metric_label(name, current): [run_means.get(name) for run_means in means] for name in names}
     difference_rows = "".join(
-        f"<tr><td>{_metric_label(name, current)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
+        f"<tr><td>{format_metric_label(name, current)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
         for name, d in differences.items()
     )
     bar_charts = draw_bar_chart("Measures, higher is better", values, titles, max_value=1.0)
@@ -99,21 +100,26 @@ def _format_question_rows(run: EvaluationRun) -> str:
     worst_first = sorted(run.outcomes, key=lambda outcome: min(outcome.scores.values(), default=2.0))
     return "".join(
         f"<tr><td>{html.escape(outcome.id)}<td>{html.escape(outcome.query)}<td>"
-        + ", ".join(f"{html.escape(_metric_label(name, run))} {value:.3f}" for name, value in outcome.scores.items())
+        + ", ".join(
+            f"{html.escape(format_metric_label(name, run))} {value:.3f}" for name, value in outcome.scores.items()
+        )
         + f"<td>{html.escape(' · '.join(outcome.found[:3]))}"
         for outcome in worst_first[:MAX_PAGE_QUESTIONS]
     )
 
 
-def _metric_label(metric: str, run: EvaluationRun) -> str:
-    return _METRIC_LABELS[metric].format(k=run.settings["k"])
+def format_metric_label(metric: str, run: EvaluationRun) -> str:
+    """Return the words for a metric, with the length of the ranking."""
+    return METRIC_LABELS[metric].format(k=run.settings["k"])
 
 
-def _format_mean(mean: float | None) -> str:
+def format_mean(mean: float | None) -> str:
+    """Return a mean with four digits; empty if the run has none."""
     return "" if mean is None else f"{mean:.4f}"
 
 
-def _format_interval(interval: ConfidenceInterval | None) -> tuple[str, str, str]:
+def format_interval(interval: ConfidenceInterval | None) -> tuple[str, str, str]:
+    """Return the cells of a difference: mean, interval and p."""
     if interval is None:
         return "", "", ""
     return f"{interval.mean:+.4f}", f"{interval.low:+.4f} … {interval.high:+.4f}", f"{interval.p:.3f}"

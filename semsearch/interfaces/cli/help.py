@@ -102,7 +102,12 @@ VERB_HELP = {
         (0, 2, 3, 5, 6, 7, 130),
     ),
     "eval": VerbHelp(
-        ("semsearch eval questions.jsonl --ask", "semsearch eval questions.jsonl --baseline run.json"),
+        (
+            "semsearch eval questions.jsonl --ask",
+            "semsearch eval questions.jsonl --baseline run.json",
+            "semsearch eval questions.jsonl --ask --compare default --compare k=5,temperature=0 --budget 1",
+            "semsearch eval questions.jsonl --history --chart runs.svg",
+        ),
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
         (0, 1, 2, 3, 5, 6, 7),
     ),
@@ -191,6 +196,11 @@ VERB_HELP = {
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
+    "config prompt": VerbHelp(
+        ("semsearch config prompt", "semsearch config prompt --profile support --json"),
+        ("SEMSEARCH_CHAT__PROMPT_FILE",),
+        (0, 2, 5),
+    ),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
 }
 

@@ -137,6 +137,7 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
     ("config", [], lambda out: set(out[0]), {"name", "variable", "value", "source", "origin", "is_used"}),
     ("config plugins", [], lambda out: out, []),
+    ("config prompt", [], lambda out: out["version"].partition("@")[0], "default-3"),
     ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
     (
         "finetune use",
