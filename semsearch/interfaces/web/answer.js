@@ -111,7 +111,7 @@ function AnswerBody({ turn, answer, conversation, isLast, onOpen }) {
       isOpen=${answer.kind === "passages" && isLast} />
     <div class="row spread turn-end"><${FeedbackRow} feedback=${feedback} nameOf=${nameOf} />
       ${answer.answered && html`<${CopyButtons} collection=${collection} question=${turn.question} answer=${answer} />`}</div>
-    <${ApprovalRow} answer=${answer} collection=${collection} />
+    <${ApprovalRow} answer=${answer} question=${turn.question} collection=${collection} />
     <p class="meta"><span>${describeUsage(answer.usage)}</span></p>`;
 }
 

@@ -46,8 +46,8 @@ function Gaps({ collection }) {
   if (error && NOT_SERVED.includes(error.status)) return html`<div class="note empty"><p>There is no report of this collection.</p></div>`;
   if (error) return html`<${ErrorNote} error=${error} onRetry=${load} />`;
   if (!gaps) return html`<${Spinner} label="Comparing the questions" />`;
-  return html`<p class="muted">Questions about ${collection} that got no answer, or one that was said to be wrong or not to help. Similar
-      ones are one gap; it is shown when two owners have asked, or when there is only one owner.</p>
+  return html`<p class="muted">Questions to the collection ${collection} that got no answer, or one that was said to be wrong or not to
+      help. Similar questions are one gap. A gap is shown if two owners have asked, or if there is only one owner.</p>
     ${!gaps.length && html`<div class="note empty stack tight"><h2>There are no gaps</h2>
       <p>Every question that may be shown here was answered, or nothing was asked yet.</p></div>`}
     <ol class="list" aria-label="Gaps">${gaps.map((gap) => html`<li key=${gap.question}>
