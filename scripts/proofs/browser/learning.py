@@ -24,7 +24,7 @@ def prove_similar_documents(browser: Browser, sample: Sample) -> None:
     path = document_path(COLLECTION, LONG_URI)
     sample.client.put(path, content=b"The pump is served.\n\n" * 300).raise_for_status()
     with open_page(browser, sample.url) as (page, watch):
-        page.goto(f"/view/{COLLECTION}/docs%2Flong.md")
+        page.goto(f"/view/{COLLECTION}/docs%2Flong.md", wait_until="networkidle")
         expect(page.get_by_text("The pump is served.").first).to_be_visible()
         assert not any("/similar?" in url for url in watch.urls), "read before the reader was there"
         similar = _find_similar(page)
@@ -76,7 +76,7 @@ class ApprovalReplies:
         if route.request.method == "DELETE":
             self.approved.clear()
             return route.fulfill(status=204)
-        body = route.request.post_data_json
+        body: dict[str, Any] = route.request.post_data_json or {}
         self.bodies.append(body)
         state = {"owner": "local", "approved": APPROVED_AT, "stale": False, "reason": None}
         self.approved = [{"id": route.request.url.split("/")[-2], **body, **state}]
