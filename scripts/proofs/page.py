@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, FilePayload, expect
 from support.http_service import document_path
 
-from .browser import access, budgets, failures, journeys, keyboard, payloads, restart, tasks, views
+from .browser import access, budgets, failures, journeys, keyboard, learning, payloads, restart, tasks, views
 from .browser.large_collection import build_large_collection
 from .browser.payload_list import make_payloads
 from .browser.sample import COLLECTION, MODEL, Sample, run_sample, run_server_process
@@ -176,6 +176,11 @@ def run_all(browser: Browser, folder: Path, data: Path | None, count: int, only:
                 ("damaged links", failures.prove_damaged_links),
                 ("other values of a filtered field", failures.prove_alternatives),
                 ("usage", prove_usage),
+                ("similar documents", learning.prove_similar_documents),
+                ("similar documents that are not served", learning.prove_unserved_similar_documents),
+                ("approved answers", learning.prove_approval),
+                ("content gaps", learning.prove_gaps),
+                ("accessibility of gaps, approvals and similar documents", learning.prove_views),
                 ("keyboard alone", prove_keyboard),
                 ("accessibility, phones, clipped text", prove_views),
                 ("cost of the first view", prove_first_view),

@@ -143,7 +143,10 @@ def prove_scopes(browser: Browser, sample: Sample) -> None:
         expect(page.get_by_text("documents needs the scope write")).to_be_visible()
         expect(page.get_by_role("button", name=re.compile("Delete|Add|New collection"))).to_have_count(0)
         expect(page.get_by_role("checkbox")).to_have_count(0)
-        expect(page.get_by_role("link", name="Keys")).to_have_count(0)
+        for name in ("Gaps", "Keys"):
+            expect(page.get_by_role("link", name=name)).to_have_count(0)
+        page.goto("/gaps")
+        expect(page.get_by_text("not answered needs the scope admin")).to_be_visible()
         page.goto("/keys")
         expect(page.get_by_text("access keys needs the scope admin")).to_be_visible()
         tasks.open_view(page, "Search")

@@ -14,7 +14,8 @@ _DOCUMENT = rf"{_COLLECTION}/documents/.+"
 
 PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
     ("GET|HEAD", rf"/healthz|{READY_PATH}"),
-    ("GET|HEAD", r"/|/ask|/documents|/usage|/keys|/view/[^/]+/[^/]+|/static/.*"),  # the page itself holds no documents
+    # the page itself holds no documents
+    ("GET|HEAD", r"/|/ask|/documents|/usage|/gaps|/keys|/view/[^/]+/[^/]+|/static/.*"),
     ("DELETE", r"/v1/sign-in"),
 )
 """Methods and paths that need no key."""

@@ -1,6 +1,7 @@
 // One turn of a conversation: the question, the answer with the support of each sentence, citations and passages.
 
 import { ErrorNote, formatCount, formatNumber, formatUsd, html, Passage, Spinner, useLayoutEffect, useRef, useState, viewUrl } from "./app.js";
+import { ApprovalBadge, ApprovalRow } from "./approvals.js";
 import { copyText, describePlace, formatMarkdown, formatPlain } from "./copy_answer.js";
 import { FeedbackButton, FeedbackRow, useFeedback } from "./feedback.js";
 
@@ -112,6 +113,7 @@ function AnswerBody({ turn, answer, conversation, isLast, onOpen }) {
       isOpen=${answer.kind === "passages" && isLast} />
     <div class="row spread turn-end"><${FeedbackRow} feedback=${feedback} nameOf=${nameOf} />
       ${answer.answered && html`<${CopyButtons} collection=${collection} question=${turn.question} answer=${answer} />`}</div>
+    <${ApprovalRow} answer=${answer} question=${turn.question} collection=${collection} />
     <p class="meta"><span>${describeUsage(answer.usage)}</span></p>`;
 }
 
@@ -121,6 +123,7 @@ function AnswerLabel({ answer }) {
   const doubtful = answer.sentences.filter(({ support }) => support === "unsupported" || support === "contradicted").length;
   return html`<p class="row"><span class=${`badge ${kind}`}>${label}</span>
     ${doubtful > 0 && html`<span class="badge bad">${doubtful} of ${formatCount(answer.sentences.length, "sentence")} not supported</span>`}
+    ${answer.approved && html`<${ApprovalBadge} approval=${answer.approved} />`}
     ${answer.escalated && html`<span class="badge warn">Handed over to a person</span>`}
     ${answer.kind !== "passages" && html`<span class="muted small-text" title=${`Estimated probability that the best excerpt answers the question: ${Math.round(answer.confidence * 100)} %`}>
       Confidence: ${describeConfidence(answer.confidence)}</span>`}</p>`;

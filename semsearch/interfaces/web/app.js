@@ -253,14 +253,14 @@ const SCOPE_USES = {
 };
 
 /** Return why a view lacks something: "Asking questions needs the scope ask." */
-export const explainScope = (scope) => `${SCOPE_USES[scope]} needs the scope ${scope}.`;
+export const explainScope = (scope, use = SCOPE_USES[scope]) => `${use} needs the scope ${scope}.`;
 
-/** The children, or why the caller may not use them. */
-export function NeedsScope({ scope, children }) {
+/** The children, or why the caller may not use them; `use` says what for, if not what the scope is mostly for. */
+export function NeedsScope({ scope, use, children }) {
   const { can } = useCaller();
   if (can(scope)) return children;
   return html`<div class="note empty stack tight"><h2>You are not allowed to do this</h2>
-    <p>${explainScope(scope)} Ask the operator of this service for it, or sign in with another key.</p></div>`;
+    <p>${explainScope(scope, use)} Ask the operator of this service for it, or sign in with another key.</p></div>`;
 }
 
 // ----------------------------------------------------------------------------------------------------- Collections
@@ -831,7 +831,8 @@ const VIEWS = [
   { path: "/ask", label: "Ask", load: () => import("./ask.js") },
   { path: "/documents", label: "Documents", load: () => import("./documents.js") },
   { path: "/usage", label: "Usage", load: () => import("./usage.js") },
-  { path: "/keys", label: "Keys", load: () => import("./keys.js"), isForAdmins: true },
+  { path: "/gaps", label: "Gaps", load: () => import("./gaps.js"), isForAdmins: true },
+  { path: "/keys", label: "Keys", load: () => import("./keys.js"), isForAdmins: true, isForIdentified: true },
 ];
 const SIGN_IN = { load: () => import("./sign_in.js") };
 const SOURCE_VIEW = { path: "/view", load: () => import("./source.js") };
@@ -871,8 +872,9 @@ function Header({ route }) {
   const suffix = current ? `?collection=${encodeURIComponent(current)}` : "";
   const names = collections.map(({ name }) => name);
   const options = current && !names.includes(current) ? [current, ...names] : names;
-  const { can, isIdentified } = useCaller();
-  const views = VIEWS.filter(({ isForAdmins }) => !isForAdmins || (isIdentified && can("admin")));
+  const { caller, can, isIdentified } = useCaller();
+  const isAdmin = caller !== null && can("admin");
+  const views = VIEWS.filter(({ isForAdmins, isForIdentified }) => (isAdmin || !isForAdmins) && (isIdentified || !isForIdentified));
   return html`<header class="header"><div class="column">
     <${Link} class="brand" href=${`/${suffix}`}>semsearch<//>
     <nav class="nav" aria-label="Views">${views.map(({ path, label }) => html`<${Link} key=${path} href=${path + suffix}

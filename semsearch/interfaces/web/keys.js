@@ -11,7 +11,7 @@ import { exchangeKey } from "./sign_in.js";
 const DAY_MS = 86_400_000;
 const SCOPES = [
   ["search", "Search and read documents"], ["ask", "Ask questions"], ["write", "Add and delete documents"],
-  ["admin", "Manage collections and access keys"],
+  ["admin", "Manage collections and access keys, see content gaps, approve answers"],
 ];
 const DEFAULT_SCOPES = ["search", "ask"];
 const LIFETIMES = [["", "Never"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]];

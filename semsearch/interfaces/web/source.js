@@ -5,6 +5,7 @@ import {
   announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, Link, parseViewPath, Spinner, useEffect,
   useErrorBoundary, useIsWide, useLayoutEffect, useLocation, useMemo, useRef, useState, useTitle, viewUrl,
 } from "./app.js";
+import { SimilarDocuments } from "./similar.js";
 import { Blocks, cutBlock } from "./source_blocks.js";
 import { PdfPages } from "./source_pages.js";
 
@@ -107,6 +108,7 @@ function DocumentBody({ collection, uri, start, end, cited, contentSha256, query
         ${source.hasLater && html`<${More} label="Show later text" isLoading=${isLoading} onClick=${source.readLater} />`}
       </section></div>
     <${Details} info=${info} />
+    <${SimilarDocuments} collection=${collection} uri=${uri} level=${topLevel} />
   </div>`;
 }
 

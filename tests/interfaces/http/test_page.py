@@ -17,6 +17,7 @@ PAGE_ADDRESSES = (
     "/ask",
     "/documents",
     "/usage",
+    "/gaps",
     "/keys",
     "/view/hb/docs%2Fleave%20%23.md?start=1&end=9",
     "/?q=leave",

@@ -11,7 +11,7 @@ from ..web_files import load_files, make_file_response
 
 router = APIRouter(include_in_schema=False)
 
-PAGE_PATHS = ("/", "/ask", "/documents", "/usage", "/keys", "/view/{collection}/{uri}")
+PAGE_PATHS = ("/", "/ask", "/documents", "/usage", "/gaps", "/keys", "/view/{collection}/{uri}")
 """The addresses of the page; a uri is one percent-encoded value."""
 
 
