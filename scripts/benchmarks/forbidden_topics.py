@@ -88,13 +88,14 @@ def q18(scale: Scale) -> Result:
         entry["text"] for name in ("queries", "unanswerable") for entry in read_json_lines(folder / f"{name}.jsonl")
     ]
     others = others[: scale.limit]
-    asked = [(description, text) for description, (_, texts) in CASES.items() for text in texts.split("|")]
+    cases = [(description, text) for description, (_, texts) in CASES.items() for text in texts.split("|")]
     embedder = LocalEmbedder()
     started = time.process_time()
-    wrong = [found for found in _find(others, embedder) if found is not None]
+    wrong = [topic_found for topic_found in _find(others, embedder) if topic_found is not None]
     milliseconds = (time.process_time() - started) / len(others) * 1000
     right = [
-        found == topic for (topic, _), found in zip(asked, _find([text for _, text in asked], embedder), strict=True)
+        topic_found == topic
+        for (topic, _), topic_found in zip(cases, _find([text for _, text in cases], embedder), strict=True)
     ]
     figures = [
         Figure("refused wrongly", "%", 100 * len(wrong) / len(others), bound=Bound("<=", 0.2)),
@@ -114,7 +115,7 @@ def _find(questions: Sequence[str], embedder: LocalEmbedder) -> list[str | None]
 
     async def run() -> list[str | None]:
         context = RequestContext("query")
-        found = [await find_forbidden_topic(question, TOPICS, embedder, context) for question in questions]
-        return [None if topic is None else topic.description for topic in found]
+        topic_found = [await find_forbidden_topic(question, TOPICS, embedder, context) for question in questions]
+        return [None if topic is None else topic.description for topic in topic_found]
 
     return asyncio.run(run())

@@ -93,9 +93,9 @@ def q17(scale: Scale) -> Result:
         closed = sum(
             bool(gap.closed) for gap in find_gaps(library, NAME, limit=MAX_GAPS, verify=True) if find_topic(gap)
         )
-    found = {topic for gap in gaps if (topic := find_topic(gap))}
+    topics = {topic for gap in gaps if (topic := find_topic(gap))}
     figures = [
-        Figure("missing topics found, of 10", "", len(found), bound=Bound(">=", 9)),
+        Figure("missing topics found, of 10", "", len(topics), bound=Bound(">=", 9)),
         Figure("gaps shown", "", len(gaps)),
         Figure("gaps on a missing topic", "", sum(find_topic(gap) is not None for gap in gaps)),
         Figure("of these, closed after the documents were added", "", closed),
@@ -104,7 +104,7 @@ def q17(scale: Scale) -> Result:
         f"{len(missing)} of {len(texts)} documents of three manuals, all that mention one of ten topics, are left out."
         f" Three owners ask about each topic in their own words, and {len(answerable)} questions that the other"
         " documents answer are asked once. No chat model, no feedback",
-        f"not found: {', '.join(sorted(MISSING_TOPICS.keys() - found)) or 'none'}",
+        f"not found: {', '.join(sorted(MISSING_TOPICS.keys() - topics)) or 'none'}",
     ]
     return Result("Q17", "Content gaps", machine.describe_machine(), figures, notes, short=scale.short)
 

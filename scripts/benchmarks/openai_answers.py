@@ -1,4 +1,4 @@
-"""`scripts/bench openai`: measure the answers of a real model server, for whoever has a key, and write a dated page."""
+"""`scripts/bench openai`: measure the answers of a real model server, with your key, and write a dated page."""
 
 import json
 import re
@@ -49,7 +49,7 @@ class ServerRun:
 
     run: EvaluationRun
     server: str
-    asked: int
+    question_count: int
     """Number of questions that there were."""
     spent_usd: float | None
     budget: float
@@ -108,7 +108,7 @@ def _format_page(measured: ServerRun, day: str) -> str:
     spent = "unknown" if measured.spent_usd is None else f"${measured.spent_usd:.4f}"
     facts = [
         f"- model {run.settings['model']} of {measured.server}, prompt {run.settings['prompt']}",
-        f"- {len(run.outcomes)} of {measured.asked} questions of {COLLECTION}, half of them without an answer",
+        f"- {len(run.outcomes)} of {measured.question_count} questions of {COLLECTION}, half of them without an answer",
         f"- cost {spent} of a budget of ${measured.budget:g}; semsearch {get_version()}",
         *([f"- {explain_refusal(run.refused, measured.budget)}"] if run.refused else []),
     ]

@@ -93,13 +93,13 @@ def run_checks(checks: dict[str, Callable[[Path], list[str]]]) -> tuple[list[str
     for name, check in checks.items():
         with tempfile.TemporaryDirectory() as folder:
             try:
-                found = check(Path(folder))
+                errors = check(Path(folder))
             except Skipped as exc:
                 skips.append(f"{name}: {exc}")
                 print(f"skipped: {skips[-1]}")
                 continue
-        errors += [f"{name}: {error}" for error in found]
-        print("\n".join(f"FAILED: {name}: {error}" for error in found) or f"passed: {name}")
+        errors += [f"{name}: {error}" for error in errors]
+        print("\n".join(f"FAILED: {name}: {error}" for error in errors) or f"passed: {name}")
     return errors, skips
 
 

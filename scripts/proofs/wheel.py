@@ -108,11 +108,11 @@ class Installation:
     def create(cls, archive: Path, folder: Path) -> "Installation":
         """Install an archive into a new environment."""
         venv.create(folder / "environment", with_pip=True)
-        made = cls(folder / "environment" / "bin", folder / "work")
-        made.folder.mkdir()
+        environment = cls(folder / "environment" / "bin", folder / "work")
+        environment.folder.mkdir()
         command = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", str(archive)]
-        subprocess.run([str(made.programs / "python"), *command], check=True)
-        return made
+        subprocess.run([str(environment.programs / "python"), *command], check=True)
+        return environment
 
     def get_environ(self) -> Mapping[str, str]:
         """Return the variables of all commands, none of which name the repository."""
@@ -137,9 +137,9 @@ class Installation:
         process = subprocess.Popen(command, cwd=self.folder, env=self.get_environ(), stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         try:
-            found = re.search(r"serves (\S+),", process.stderr.readline())
-            assert found, "the service did not start"
-            with httpx.Client(base_url=found[1], timeout=60, trust_env=False) as client:
+            match = re.search(r"serves (\S+),", process.stderr.readline())
+            assert match, "the service did not start"
+            with httpx.Client(base_url=match[1], timeout=60, trust_env=False) as client:
                 yield client
         finally:
             process.terminate()

@@ -53,7 +53,7 @@ def seconds_until(state: BucketState, limit: int, amount: float) -> float:
 
 
 def describe(state: BucketState | None, limit: int, leased: int, now: float) -> BucketStatus:
-    """Return what a caller is told about a bucket of which this process has leased an unused part."""
+    """Return what a caller may know about a bucket of which this process has leased an unused part."""
     level = add(refill(state, limit, now), limit, leased).level
     return BucketStatus(limit, max(0, floor(level + _ROUNDING_ERROR)), (limit - level) * 60 / limit)
 

@@ -32,8 +32,8 @@ async def find_forbidden_topic(
     sentences = [question[start:end] for start, end in split_sentences(question, break_at_newlines=True)]
     texts = [(topic, text) for topic in topics for text in (topic.description, *topic.examples)]
     vectors = await embedder.embed([text for _, text in texts], context, query=True)
-    asked = await embedder.embed([question, *sentences[:_MAX_SENTENCES]], context, query=True)
-    similarities = (vectors @ asked.T).max(axis=1)
+    question_vectors = await embedder.embed([question, *sentences[:_MAX_SENTENCES]], context, query=True)
+    similarities = (vectors @ question_vectors.T).max(axis=1)
     best = int(similarities.argmax())
     return texts[best][0] if similarities[best] >= MIN_SIMILARITY else None
 

@@ -31,7 +31,7 @@ def localize_texts(profile: Profile, question: str) -> Profile:
 
 
 def build_style_instructions(profile: Profile) -> str:
-    """Return what a chat model is told about language and tone; empty if the profile sets neither."""
+    """Return the instructions to a chat model about language and tone; empty if the profile sets neither."""
     language = ""
     if profile.language == AUTO_LANGUAGE:
         language = "Write the answer in the language of the question."

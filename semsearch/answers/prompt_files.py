@@ -24,7 +24,7 @@ _HASH_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is told about the form of its answers. The contract stands before it."""
+    """The instructions to a model about the form of its answers. The contract stands before it."""
 
     name: str
     """From the version line of its file."""

@@ -14,7 +14,7 @@ from .pipeline import AnswerConfig
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a question is not answered, and what the user is told."""
+    """Why a question is not answered, and the text that the user gets."""
 
     reason: NoAnswerReason
     text: str

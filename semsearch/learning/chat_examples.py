@@ -142,10 +142,10 @@ def _cite(sentence: AnswerSentence, citations: Sequence[Citation], passages: Seq
     markers: list[str] = []
     for citation in citations:
         if citation.marker in sentence.citations:
-            found = [marker for marker, _ in _find_markers(citation, passages)]
-            if not found:
+            markers = [marker for marker, _ in _find_markers(citation, passages)]
+            if not markers:
                 return None
-            markers += found
+            markers += markers
     markers = list(dict.fromkeys(markers))
     text = extract_sentence_text(sentence, citations)
     return _add_markers(text, markers) if 1 <= len(markers) <= MAX_MARKERS else None
@@ -154,13 +154,13 @@ def _cite(sentence: AnswerSentence, citations: Sequence[Citation], passages: Seq
 def _find_markers(citation: Citation, passages: Sequence[Passage]) -> list[tuple[str, str]]:
     """Return the markers and the texts of the passage sentences that a citation covers; none if they have changed."""
     for passage in passages:
-        found = [
+        markers = [
             (f"[[{passage.id}.{number}]]", sentence.text)
             for number, sentence in enumerate(passage.sentences, 1)
             if passage.uri == citation.uri and sentence.start < citation.end and sentence.end > citation.start
         ]
-        if found:
-            return found if all(text in citation.quote or citation.quote in text for _, text in found) else []
+        if markers:
+            return markers if all(text in citation.quote or citation.quote in text for _, text in markers) else []
     return []
 
 

@@ -35,9 +35,9 @@ class JudgementFinder:
         """Return the judgements of an answer whose quotes are in documents that the caller may see."""
         owner = rated.record.owner
         return [
-            Judgement(owner, uri, found, found + len(quote), quote, source)
+            Judgement(owner, uri, position, position + len(quote), quote, source)
             for uri, start, quote, source in self._list_quotes(rated)
-            if (found := self._find_quote(uri, start, quote)) is not None
+            if (position := self._find_quote(uri, start, quote)) is not None
         ]
 
     def _list_quotes(self, rated: RatedAnswer) -> Iterator[tuple[str, int, str, JudgementSource]]:

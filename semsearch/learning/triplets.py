@@ -86,9 +86,9 @@ def _iter_candidates(collection: Collection, rated: RatedAnswer) -> Iterator[tup
     hits = [chunk for chunk, _ in load_hits(collection, record)]
     yield from ((chunk, False) for chunk in hits[SKIPPED_HITS:])
     # Lexical: it sends no request to a model server.
-    found = collection.search(record.search_question, SEARCHED_NEGATIVES, mode="lexical")
-    found_ids = [hit.chunk_id for hit in found[SKIPPED_HITS:]]
-    yield from ((chunk, False) for chunk in load_chunks(collection, found_ids).values())
+    lexical_hits = collection.search(record.search_question, SEARCHED_NEGATIVES, mode="lexical")
+    candidate_ids = [hit.chunk_id for hit in lexical_hits[SKIPPED_HITS:]]
+    yield from ((chunk, False) for chunk in load_chunks(collection, candidate_ids).values())
 
 
 def _wrong_marker(rated: RatedAnswer) -> int | None:

@@ -219,9 +219,9 @@ def _search_candidates(
     best_scores: dict[int, float] = {}
     candidates = _Candidates(is_complete=True)
     for target in targets:
-        found = snapshot.vector_search(target, depth + len(excluded_ids), allowed)
-        is_kept = ~np.isin(found.ids, excluded_ids)
-        ids, scores = found.ids[is_kept][:depth], found.scores[is_kept][:depth]
+        nearest = snapshot.vector_search(target, depth + len(excluded_ids), allowed)
+        is_kept = ~np.isin(nearest.ids, excluded_ids)
+        ids, scores = nearest.ids[is_kept][:depth], nearest.scores[is_kept][:depth]
         candidates.is_complete &= len(ids) < depth
         for chunk_id, score in zip(ids.tolist(), scores.tolist(), strict=True):
             best_scores[chunk_id] = max(score, best_scores.get(chunk_id, score))

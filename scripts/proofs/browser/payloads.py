@@ -54,10 +54,10 @@ class Attack:
         """Wait until the view is complete, and record effects and how many expected payloads it shows."""
         self.page.wait_for_function(_IS_SETTLED)
         self.visits += 1
-        found = self.page.evaluate(_read_script())
+        errors = self.page.evaluate(_read_script())
         if self.listener.connections:
-            found.append("the foreign server was called")
-        self.problems += [f"{place[:200]}: {problem}" for problem in found]
+            errors.append("the foreign server was called")
+        self.problems += [f"{place[:200]}: {problem}" for problem in errors]
         if expected:
             text = _fold(
                 self.page.evaluate(

@@ -54,8 +54,8 @@ def answer_with_sentences(messages: list[dict[str, str]]) -> str:
     """Return the sentences of the question in the prompt, cited."""
     prompt = messages[-1]["content"]
     beginnings = next(own for question, own in CITED_BEGINNINGS.items() if f"Question: {question}" in prompt)
-    found = [item for text in beginnings for item in read_sentences(prompt) if item.text.startswith(text)]
-    cited = {item.text: f"{item.text.rstrip('.')} [[{item.passage_id}.{item.number}]]." for item in found}
+    sentences = [item for text in beginnings for item in read_sentences(prompt) if item.text.startswith(text)]
+    cited = {item.text: f"{item.text.rstrip('.')} [[{item.passage_id}.{item.number}]]." for item in sentences}
     return " ".join(cited.values()) or "NO_ANSWER"
 
 

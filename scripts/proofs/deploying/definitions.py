@@ -147,8 +147,8 @@ def _find_caddy_problems() -> Iterator[str]:
 
 def _get_number(text: str, pattern: str) -> int:
     """Return the only number that matches, with nginx's unit; 0 if there is none."""
-    found = re.findall(pattern, text, re.MULTILINE)
-    if len(found) != 1:
+    values = re.findall(pattern, text, re.MULTILINE)
+    if len(values) != 1:
         return 0
-    number, unit = re.fullmatch(r"(\d+)([kms]?)", found[0].lower()).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"(\d+)([kms]?)", values[0].lower()).groups()  # type: ignore[union-attr]
     return int(number) * _NGINX_UNITS[unit]

@@ -44,12 +44,12 @@ class Certificate:
 
 def make_certificate(folder: Path) -> Certificate:
     """Create a certificate for localhost that is signed by itself."""
-    made = Certificate(folder / "certificate.pem", folder / "key.pem")
+    certificate = Certificate(folder / "certificate.pem", folder / "key.pem")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-    command += ["-keyout", str(made.key), "-out", str(made.certificate)]
+    command += ["-keyout", str(certificate.key), "-out", str(certificate.certificate)]
     subprocess.run(command, check=True, capture_output=True)
-    return made
+    return certificate
 
 
 @contextmanager

@@ -110,9 +110,9 @@ def _check_uploads(client: httpx.Client) -> Iterator[str]:
     if (refused := client.put(path, content=pdf.ljust(MAX_FILE_BYTES + 1), headers=headers).status_code) != 413:
         yield f"a larger file: {refused}, not 413"
     query = "kingfishers " + "🚕" * 3_400  # 12 bytes each in the address
-    found = client.get("/v1/collections/hb/search", params={"q": query})
-    if found.status_code != 200 or found.json()["hits"][0]["uri"] != "large.pdf":
-        yield f"a search with a long address: {found.status_code} {found.text[:200]}"
+    response = client.get("/v1/collections/hb/search", params={"q": query})
+    if response.status_code != 200 or response.json()["hits"][0]["uri"] != "large.pdf":
+        yield f"a search with a long address: {response.status_code} {response.text[:200]}"
 
 
 def _check_stream(client: httpx.Client, upstream: Upstream) -> Iterator[str]:
@@ -145,6 +145,6 @@ def _check_page(client: httpx.Client) -> Iterator[str]:
     if "; Secure" not in cookie:
         yield f"the cookie is not Secure: {cookie.partition('=')[2][-80:]!r}"
     del client.headers["authorization"]
-    found = client.post("/v1/collections/hb/search", json={"query": "leave"}, headers=origin)
-    if found.status_code != 200:
-        yield f"a search with the cookie: {found.status_code} {found.text[:200]}"
+    response = client.post("/v1/collections/hb/search", json={"query": "leave"}, headers=origin)
+    if response.status_code != 200:
+        yield f"a search with the cookie: {response.status_code} {response.text[:200]}"

@@ -247,7 +247,7 @@ class Answer:
     complete: bool = True
     """False if the model was cut off before its end."""
     escalated: bool = False
-    """Whether a person should take over, because the profile says so; its webhook, if it has one, is told."""
+    """Whether a person should take over, because the profile says so; its webhook, if it has one, gets a message."""
 
     def __repr__(self) -> str:
         """Return the beginning of the text, or why there is none."""

@@ -15,7 +15,7 @@ class BucketState(NamedTuple):
 
 
 class BucketStatus(NamedTuple):
-    """What a caller is told about a limit."""
+    """What a caller may know about a limit."""
 
     limit: int
     """Per minute."""

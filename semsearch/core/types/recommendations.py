@@ -1,4 +1,4 @@
-"""Types of recommendations: examples of what is wanted and what is not, and the request."""
+"""Types of recommendations: positive and negative examples, and the request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -44,11 +44,11 @@ def gaps(context: CliContext, collection: str, since: str | None, limit: int, ve
     from ..gap_view import encode_gap
 
     with context.open_library() as library:
-        found = find_gaps(library, collection, since=parse_since(since), limit=limit, verify=verify)
+        rows = find_gaps(library, collection, since=parse_since(since), limit=limit, verify=verify)
         if links := context.make_links(library.open(collection)):
-            for gap in found:
+            for gap in rows:
                 links.set_urls(gap.nearest)
-    context.print_result({"gaps": list(map(encode_gap, found))}, lambda: format_gaps(found))
+    context.print_result({"gaps": list(map(encode_gap, rows))}, lambda: format_gaps(rows))
 
 
 @gaps.command()
@@ -77,11 +77,11 @@ def parse_since(text: str | None) -> float:
         raise InvalidError(f"--since: {text!r:.40} is not a date such as 2026-11-01") from exc
 
 
-def format_gaps(found: "Sequence[Gap]") -> str:
+def format_gaps(rows: "Sequence[Gap]") -> str:
     """Return a paragraph for each gap."""
-    if not found:
+    if not rows:
         return "no content gaps: no topic without a good answer was asked about by two owners"
-    return "\n\n".join(_format_gap(number, gap) for number, gap in enumerate(found, 1))
+    return "\n\n".join(_format_gap(number, gap) for number, gap in enumerate(rows, 1))
 
 
 def format_report(rows: "Sequence[TopicCounts]") -> str:

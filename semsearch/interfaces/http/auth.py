@@ -112,7 +112,7 @@ def read_key(scope: Scope) -> str | None:
 def read_cookie(scope: Scope) -> str | None:
     """Return the value of the page's cookie; `""`, which no key has, if several cookies of its name differ.
 
-    Other cookies of the host are not parsed, as whoever sets them need not follow the standard. Two values mean that
+    Other cookies of the host are not parsed, as other services need not follow the standard. Two values mean that
     another site of the domain has set one, perhaps to sign its victim in with a key of its own.
     """
     pairs = (pair for name, value in scope["headers"] if name == b"cookie" for pair in value.split(b";"))

@@ -138,7 +138,7 @@ def _check_mode(path: Path, check: str) -> Finding:
         "problem" if is_own else "warning",
         check,
         f"other users of this machine may read {path}",
-        "whoever has the key can use the account",
+        "everybody who has the key can use the account",
         f"chmod 600 {shlex.quote(str(path))}",
     )
 

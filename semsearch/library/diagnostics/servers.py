@@ -86,12 +86,12 @@ def check_models(
     findings = []
     for use in uses:
         models = listed.get(use.endpoint.base_url, {})
-        found = _find_listed(use.model, models)
-        listed_day = models[found] if found else None
+        listed_name = _find_listed(use.model, models)
+        listed_day = models[listed_name] if listed_name else None
         shutdown = listed_day or find_shutdown(use.model)
         if shutdown is not None and (shutdown - today).days <= SOON_DAYS:
             findings.append(_describe_shutdown(use, shutdown, today, is_listed=listed_day is not None))
-        elif models and found is None:
+        elif models and listed_name is None:
             findings.append(_describe_missing(use, models))
     return findings
 

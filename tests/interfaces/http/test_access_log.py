@@ -31,7 +31,7 @@ def test_each_request_is_one_line_without_texts(tmp_path: Path, options: list[st
     assert url_match, start
     try:
         with httpx.Client(base_url=url_match[1], headers={"Authorization": "Bearer sk-secret"}, timeout=30) as client:
-            found = client.put("/v1/collections/hb")
+            response = client.put("/v1/collections/hb")
             missing = client.get("/v1/collections/hb/documents?cursor=tower&limit=galaxy")
             client.post("/v1/collections/hb/search", json={"query": "galaxy"})
     finally:
@@ -41,7 +41,7 @@ def test_each_request_is_one_line_without_texts(tmp_path: Path, options: list[st
         assert lines == []
         return
     expected = [
-        rf"PUT /v1/collections/hb 200 \d+\.\d ms {found.headers['x-request-id']}",
+        rf"PUT /v1/collections/hb 200 \d+\.\d ms {response.headers['x-request-id']}",
         rf"GET /v1/collections/hb/documents 422 \d+\.\d ms {missing.headers['x-request-id']}",
         r"POST /v1/collections/hb/search 200 \d+\.\d ms [0-9a-f]{16}",
     ]

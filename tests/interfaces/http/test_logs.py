@@ -113,8 +113,10 @@ def test_no_secret_is_in_logs_or_metrics(
     assert "RuntimeError" in log
     if log_format == "json":
         entries = [json.loads(line) for line in log.splitlines()]
-        asked = [entry for entry in entries if str(entry.get("path")).endswith("/ask")]
-        assert [(entry["key"], entry["trace_id"], entry["status"]) for entry in asked] == [(key.id, TRACE_ID, 200)]
+        ask_entries = [entry for entry in entries if str(entry.get("path")).endswith("/ask")]
+        assert [(entry["key"], entry["trace_id"], entry["status"]) for entry in ask_entries] == [
+            (key.id, TRACE_ID, 200)
+        ]
         [failed] = [entry for entry in entries if entry["level"] == "error"]
         assert (failed["trace_id"], failed["message"]) == (
             TRACE_ID,

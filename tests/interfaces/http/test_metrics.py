@@ -115,8 +115,8 @@ def test_refusals_are_counted_by_their_reason(
     settings = Settings(chat=chat, chat_model="m", budget=Budget(BudgetLimits(day_tokens=1)))
     with run_service(tmp_path, settings) as client:
         fill_collection(client, "hb")
-        asked = client.post("/v1/collections/hb/ask", json={"question": "How long is leave?"})
-        check_problem(asked, "budget", 429)
+        response = client.post("/v1/collections/hb/ask", json={"question": "How long is leave?"})
+        check_problem(response, "budget", 429)
         monkeypatch.setattr("semsearch.interfaces.http.admission.WorkQueue.is_full", lambda *_: True)
         check_problem(client.get("/v1/collections/hb/search?q=leave"), "unavailable", 503)
         check_problem(client.get("/v1/usage"), "unavailable", 503)

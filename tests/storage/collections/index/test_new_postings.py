@@ -57,11 +57,11 @@ def test_many_new_chunks_are_indexed_by_processes_for_the_search(new_store: NewS
     """The first search finds what it finds with an index in memory, and its processes have its priority."""
     store = new_store("first")
     fill(store)
-    found = search_all_ways(store)
+    results = search_all_ways(store)
     assert niceness
     assert set(niceness) == {0}
     store.reindex()
-    assert search_all_ways(store) == found
+    assert search_all_ways(store) == results
 
 
 def test_many_chunks_added_to_a_view_are_indexed_by_processes(new_store: NewStore, niceness: list[int]) -> None:
@@ -72,10 +72,10 @@ def test_many_chunks_added_to_a_view_are_indexed_by_processes(new_store: NewStor
     del niceness[:]
     fill(store, first=DOCUMENTS)
     store.remove(["d003", "d050"])
-    found = search_all_ways(store)
+    results = search_all_ways(store)
     assert niceness
     store.reindex()
-    assert search_all_ways(store) == found
+    assert search_all_ways(store) == results
 
 
 def test_full_disk_is_named_and_the_next_search_tries_again(
