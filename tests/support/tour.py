@@ -26,12 +26,16 @@ _PORTS = {"8080": "8080", "8765": "8765"}
 _VOLATILE = (
     (re.compile(r"\b(ans|ses)_[0-9a-f]{32}\b"), r"\1_7c9e6679f2b44f1ea1d0c5b84d3f6a20"),
     (re.compile(r"\bsk_[0-9a-z]{12}_[\w-]{43}"), "sk_k3v9x0q2m7ab_Y2hhbmdlZC1mb3ItdGhlLXBhZ2UtZG8tbm90LXVzZS0x"),
-    (re.compile(r"\b(?=[0-9a-z]*[0-9])[0-9a-z]{12}(?= · |\n|$)"), "k3v9x0q2m7ab"),
+    (
+        re.compile(r"(?<=^)[0-9a-z]{12}(?= · )|(?<=revoked )[0-9a-z]{12}\b|(?<=\"key\":\")[0-9a-z]{12}(?=\")", re.M),
+        "k3v9x0q2m7ab",
+    ),
     (re.compile(r"\b20\d\d-\d\d-\d\d"), "2026-11-30"),
     (re.compile(r"T\d\d:\d\d:\d\dZ"), "T09:30:00Z"),
-    (re.compile(r"\b[0-9a-f]{16}\b"), "5f0c9a7be1d24c38"),
+    (re.compile(r"(?<![.\w])[0-9a-f]{16}\b"), "5f0c9a7be1d24c38"),
     (re.compile(r'"took_ms": ?[\d.]+'), '"took_ms":2.1'),
-    (re.compile(r"\d+(\.\d+)? (s|ms)\b"), r"0.5 \2"),
+    (re.compile(r"(?<![\w.])\d+(\.\d+)? (s|ms)\b"), r"0.5 \2"),
+    (re.compile(r"\b\d\d:\d\d:\d\d UTC"), "09:30:00 UTC"),
 )
 
 
