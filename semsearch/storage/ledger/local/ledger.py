@@ -1,4 +1,4 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys, kept responses.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys and others.
 
 Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
@@ -7,7 +7,7 @@ A missing file is an empty ledger; the first write creates it. Creating the obje
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
+from ....core.types.approvals import ApprovedAnswer
 from ....core.types.feedback import Feedback
 from ....core.types.kept_responses import KeptResponse
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
@@ -24,18 +25,18 @@ from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledU
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, kept_responses, keys, requests
+from . import answers, approvals, feedback, kept_responses, keys, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 6
+FORMAT = 7
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """Implement ports.Ledger, ports.KeyStore and ports.KeptResponses in one SQLite file."""
+    """Implement ports.Ledger, KeyStore, KeptResponses and ApprovedAnswers in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
@@ -193,6 +194,43 @@ class LocalLedger:
         """Delete a reservation."""
         with self._write("end a request with an idempotency key") as db:
             kept_responses.cancel(db, reservation_id)
+
+    def save_approved(self, approved: ApprovedAnswer, question_key: str) -> None:
+        """Store an approved answer in place of those of its owner to the same question."""
+        with self._write("approve an answer") as db:
+            approvals.save_approved(db, approved, question_key)
+
+    def update_approved(self, changed: Sequence[ApprovedAnswer]) -> None:
+        """Store other citations and lost quotes of approved answers that still exist."""
+        if changed:
+            with self._write("check approved answers") as db:
+                approvals.update_approved(db, changed)
+
+    def list_approved(self, collection: str) -> list[ApprovedAnswer]:
+        """Return the approved answers of a collection, the oldest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.list_approved(db, collection)
+
+    def find_approved(self, collection: str, question_key: str) -> list[ApprovedAnswer]:
+        """Return the approved answers to questions of this key, the latest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.find_approved(db, collection, question_key)
+
+    def find_approved_citing(self, collection: str, uris: Iterable[str]) -> list[ApprovedAnswer]:
+        """Return the approved answers that cite one of these documents, the oldest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.find_approved_citing(db, collection, list(uris))
+
+    def remove_approved(self, approved_id: str, owner: str | None) -> str | None:
+        """Remove an approved answer of this owner, or of any; return its collection."""
+        with self._write("remove an approved answer") as db:
+            return approvals.remove_approved(db, approved_id, owner)
+
+    def remove_approved_of_collection(self, collection: str) -> None:
+        """Remove all approved answers of a collection."""
+        if self.list_approved(collection):
+            with self._write("remove approved answers") as db:
+                approvals.remove_approved_of_collection(db, collection)
 
     def close(self) -> None:
         """Close the file."""

@@ -62,3 +62,18 @@ def m006_idempotency(db: Database) -> None:
     db.conn.execute("CREATE INDEX kept_response_created ON kept_response (created)")
     db.conn.execute("CREATE INDEX kept_response_running ON kept_response (created) WHERE status IS NULL")
     db.conn.execute("CREATE INDEX kept_response_size ON kept_response (owner, created, size)")
+
+
+@MIGRATIONS()
+def m007_approved_answers(db: Database) -> None:
+    """Store approved answers, each as JSON, and the documents that they cite."""
+    db.conn.execute(
+        "CREATE TABLE approved_answer (id TEXT PRIMARY KEY, owner TEXT NOT NULL, collection TEXT NOT NULL,"
+        " question_key TEXT NOT NULL, created REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX approved_answer_question ON approved_answer (collection, question_key)")
+    db.conn.execute(
+        "CREATE TABLE approved_source (approved_id TEXT NOT NULL REFERENCES approved_answer (id) ON DELETE CASCADE,"
+        " uri TEXT NOT NULL, PRIMARY KEY (uri, approved_id)) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX approved_source_answer ON approved_source (approved_id)")
