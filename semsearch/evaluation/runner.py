@@ -11,6 +11,7 @@ from ..answers.plain_text import extract_sentence_text
 from ..answers.verification import SupportChecker
 from ..collection import Collection
 from ..core.errors import InvalidError
+from ..core.types.answer_requests import AnswerRequest
 from ..core.types.answers import AnalyzedQuery, Answer, Citation, Passage, Sentence
 from ..core.types.search import SearchMode
 from ..search.retrieval import MAX_K
@@ -189,12 +190,13 @@ def _score_ranking(ranking: Sequence[str], judged_query: JudgedQuery, k: int) ->
 def _ask_question(collection: Collection, judged_query: JudgedQuery) -> tuple[Answer, float | None]:
     """Return the answer to a question, and its cost including the earlier questions of its history."""
     if not judged_query.history:
-        answer = collection.ask(judged_query.query)
+        answer = collection.ask(AnswerRequest(judged_query.query, ignores_approved=True))
         return answer, answer.usage.cost_usd
     session = collection.create_session().id
     try:
         questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
-        answers = [collection.ask(question, session=session) for question in questions]
+        requests = [AnswerRequest(question, session=session, ignores_approved=True) for question in questions]
+        answers = [collection.ask(request) for request in requests]
     finally:
         collection.backends.ledger.delete_session(collection.caller.owner, session)
     return answers[-1], _sum_costs([answer.usage.cost_usd for answer in answers])

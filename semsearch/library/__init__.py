@@ -23,7 +23,7 @@ from ..core.errors import (
 )
 from ..core.event_loop import EventLoopThread
 from ..core.names import find_nearest_name, is_valid_name, validate_name
-from ..core.ports import KeptResponses, Ledger
+from ..core.ports import ApprovedAnswers, KeptResponses, Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
@@ -39,6 +39,7 @@ from ..storage.collections.local.folders import CollectionFolders
 from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
 from ..usage.report import build_usage_report
+from .approvals import ApprovalOperations
 from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
 from .open_collections import OpenCollections
@@ -53,7 +54,7 @@ _log = logging.getLogger("semsearch.library")
 MAX_SESSION_PAGE = 1_000
 
 
-class Library(KeyOperations):
+class Library(KeyOperations, ApprovalOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -74,9 +75,10 @@ class Library(KeyOperations):
         self.ledger: Ledger = ledger
         self.access_keys = AccessKeys(ledger)
         self.kept_responses: KeptResponses = ledger
+        self.approvals: ApprovedAnswers = ledger
         self.proxy_identities = make_proxy_identities(self.settings)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)
-        self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
+        self._open = OpenCollections(self._folders, self._models, self.settings, ledger, ledger, self.loop)
 
     def __repr__(self) -> str:
         """Return the data directory as it was given."""
@@ -193,7 +195,9 @@ class Library(KeyOperations):
         return infos
 
     def delete(self, name: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a collection with its documents; NotFoundError if there is none, LockedError while a job runs.
+        """Delete a collection with its documents and approved answers; LockedError while a job runs.
+
+        NotFoundError if there is none.
 
         >>> library.delete("handbook")
         """
@@ -203,6 +207,7 @@ class Library(KeyOperations):
             raise ForbiddenError(f"you may see only a part of the collection {name}, so you may not delete it")
         with self._folders.hide_then_delete(name):
             self._open.close_one(name)
+        self.approvals.remove_approved_of_collection(name)
 
     def get_answer(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> tuple[AnswerRecord, list[CitationChange]]:
         """Return an answer of the caller, and how its sources have changed since; NotFoundError if there is none.

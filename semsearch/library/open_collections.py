@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+from ..answers.approved_evidence import ApprovedEvidence
 from ..collection.backends import CollectionBackends
 from ..core.event_loop import EventLoopThread
-from ..core.ports import Embedder, Ledger
+from ..core.ports import ApprovedAnswers, Embedder, Ledger
 from ..core.settings import Settings
 from ..core.types.search import ResultOptions
 from ..models.embedders.choice import StoredEmbedder, open_embedder
@@ -29,12 +30,19 @@ class OpenCollections:
     """The backends of each open collection, and the threads that search and build indexes."""
 
     def __init__(
-        self, folders: CollectionFolders, models: ModelAccess, settings: Settings, ledger: Ledger, loop: EventLoopThread
+        self,
+        folders: CollectionFolders,
+        models: ModelAccess,
+        settings: Settings,
+        ledger: Ledger,
+        approvals: ApprovedAnswers,
+        loop: EventLoopThread,
     ) -> None:
         self._folders = folders
         self._models = models
         self._settings = settings
         self._ledger = ledger
+        self._approvals = approvals
         self._loop = loop
         self._backends: dict[str, CollectionBackends] = {}
         self._lock = threading.Lock()
@@ -53,6 +61,7 @@ class OpenCollections:
             if name not in self._backends:
                 with ExitStack() as on_error:
                     store = on_error.enter_context(closing(self._folders.open(name)))
+                    store.on_change(ApprovedEvidence(self._approvals, store, name).check_documents)
                     self._backends[name] = self._open(name, store, chosen)
                     on_error.pop_all()
             elif chosen is not None:
@@ -76,6 +85,7 @@ class OpenCollections:
             ),
             answerer_deps=self._models.answerer_deps,
             ledger=self._ledger,
+            approvals=self._approvals,
             get_meter=lambda: self._models.meter,
             # the name of a function does not tell it from another one of the same program
             query_cache=QueryVectorCache() if is_custom(embedder.name) else self._query_cache,

@@ -26,8 +26,11 @@ class ApprovedAnswers(Protocol):
     def find_approved_citing(self, collection: str, uris: Iterable[str]) -> list[ApprovedAnswer]:
         """Return the approved answers that cite one of these documents, the oldest first."""
 
-    def remove_approved(self, approved_id: str, owner: str | None) -> str | None:
-        """Remove an approved answer of this owner, or of any (None); return its collection, None if there is none."""
+    def get_approved(self, approved_id: str) -> ApprovedAnswer | None:
+        """Return the approved answer of this id; None if there is none."""
+
+    def remove_approved(self, approved_id: str) -> bool:
+        """Remove an approved answer; return whether it existed."""
 
     def remove_approved_of_collection(self, collection: str) -> None:
         """Remove all approved answers of a collection."""

@@ -5,7 +5,7 @@ Does not read sources, embed or rank.
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -55,6 +55,7 @@ class LocalStore:
         self._originals = Originals(self._catalog, max_original_bytes)
         self._generations = Generations(folder, IndexThresholds(*(thresholds or DEFAULT_INDEX_THRESHOLDS)))
         self._view: View | None = None
+        self._listeners: list[Callable[[Sequence[str]], None]] = []
         self._facet_cache = CommitCache[list[FacetValue]]()
         self._field_cache = CommitCache[list[str]]()
         if self._catalog.was_migrated:
@@ -121,6 +122,10 @@ class LocalStore:
         with self._catalog.read() as db:
             return embeddings.load_by_text_hash(db, hashes)
 
+    def on_change(self, listener: Callable[[Sequence[str]], None]) -> None:
+        """Call `listener` with the uris of documents that were stored or removed, after each commit."""
+        self._listeners.append(listener)
+
     def put(self, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         """Store documents, all or none, and replace those with the same uris; unchanged chunks keep their ids."""
         with self._originals.stage(documents) as staged, self._catalog.write("store documents") as db:
@@ -130,6 +135,7 @@ class LocalStore:
             staged.publish(db)
             unused = original_rows.delete_unused(db, replaced)
         self._originals.delete(unused)
+        self._notify([result.uri for result in results])
         return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -137,6 +143,7 @@ class LocalStore:
         with self._catalog.write("remove documents") as db:
             removed, unused = _remove(db, uris)
         self._originals.delete(unused)
+        self._notify(removed)
         return removed
 
     def remove_matching(self, filter: Filter) -> list[str]:
@@ -144,6 +151,7 @@ class LocalStore:
         with self._catalog.write("remove documents") as db:
             removed, unused = _remove(db, documents.list_uris(db, build_condition(filter)))
         self._originals.delete(unused)
+        self._notify(removed)
         return removed
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
@@ -271,6 +279,11 @@ class LocalStore:
         """Close the files."""
         self._view = None
         self._catalog.close()
+
+    def _notify(self, uris: Sequence[str]) -> None:
+        if uris:
+            for listener in self._listeners:
+                listener(uris)
 
     def _needs_rebuild(self) -> bool:
         with self._catalog.read() as db:

@@ -9,7 +9,16 @@ from typing import Any
 
 from ....core.errors import NotFoundError
 from ....core.names import make_id
-from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Approval, Citation, ClosestPassage, TextSpan, Turn
+from ....core.types.answers import (
+    Answer,
+    AnswerKind,
+    AnswerSentence,
+    Approval,
+    Citation,
+    ClosestPassage,
+    TextSpan,
+    Turn,
+)
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import Usage

@@ -53,13 +53,15 @@ def find_approved_citing(db: sqlite3.Connection, collection: str, uris: Sequence
     return _decode_rows(db.execute(statement, (collection, json.dumps(uris))))
 
 
-def remove_approved(db: sqlite3.Connection, approved_id: str, owner: str | None) -> str | None:
-    """Delete an approved answer of this owner, or of any; return its collection."""
-    row = db.execute(
-        "DELETE FROM approved_answer WHERE id = ? AND (? IS NULL OR owner = ?) RETURNING collection",
-        (approved_id, owner, owner),
-    ).fetchone()
-    return None if row is None else str(row[0])
+def load_approved(db: sqlite3.Connection, approved_id: str) -> ApprovedAnswer | None:
+    """Return the approved answer of this id."""
+    rows = _decode_rows(db.execute("SELECT record FROM approved_answer WHERE id = ?", (approved_id,)))
+    return next(iter(rows), None)
+
+
+def remove_approved(db: sqlite3.Connection, approved_id: str) -> bool:
+    """Delete an approved answer; return whether it existed."""
+    return db.execute("DELETE FROM approved_answer WHERE id = ?", (approved_id,)).rowcount > 0
 
 
 def remove_approved_of_collection(db: sqlite3.Connection, collection: str) -> None:

@@ -221,10 +221,15 @@ class LocalLedger:
         with self._read() as db:
             return [] if db is None else approvals.find_approved_citing(db, collection, list(uris))
 
-    def remove_approved(self, approved_id: str, owner: str | None) -> str | None:
-        """Remove an approved answer of this owner, or of any; return its collection."""
+    def get_approved(self, approved_id: str) -> ApprovedAnswer | None:
+        """Return the approved answer of this id."""
+        with self._read() as db:
+            return None if db is None else approvals.load_approved(db, approved_id)
+
+    def remove_approved(self, approved_id: str) -> bool:
+        """Remove an approved answer; return whether it existed."""
         with self._write("remove an approved answer") as db:
-            return approvals.remove_approved(db, approved_id, owner)
+            return approvals.remove_approved(db, approved_id)
 
     def remove_approved_of_collection(self, collection: str) -> None:
         """Remove all approved answers of a collection."""
