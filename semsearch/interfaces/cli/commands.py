@@ -11,6 +11,7 @@ from ...core.types.answers import Answer, encode_fields
 from ...core.types.documents import IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
+from .approve_command import approve, verify_answers
 from .collection_commands import collections
 from .completion import complete_paths, show_completion
 from .config_commands import config
@@ -320,6 +321,8 @@ cli.add_command(serve)
 cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(feedback)
+cli.add_command(approve)
+cli.add_command(verify_answers)
 cli.add_command(config)
 cli.add_command(doctor)
 cli.add_command(keys)

@@ -19,6 +19,7 @@ from ...core.types.documents import Failure, IngestReport
 from ...core.types.stored_documents import CollectionInfo, DocumentInfo
 from ...core.types.usage import IngestEstimate
 from ..links import PageLinks
+from .approval_text import format_broken
 from .answer_text import (
     NO_ANSWER_HEADING,
     PASSAGES_HEADING,
@@ -144,6 +145,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
             *format_skip_summary(ingest_report),
             *_format_missing_originals(ingest_report.originals_not_kept),
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
+            *format_broken(ingest_report.broken_answers, dry_run=dry_run),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
     )
@@ -197,10 +199,13 @@ def _format_answer_end(answer: Answer, *, has_text: bool) -> str:
     """Return what follows the text of the answer; with the text itself unless it is printed already (`has_text`)."""
     # print_hint prints the other warning on stderr
     notes = [f"Note: {warning}." for warning in answer.warnings if warning != UNUSED_KEY_WARNING]
+    if answer.approved is not None:
+        notes = [f"Approved on {answer.approved.date}.", *notes]
     is_colored = uses_color()
-    if answer.kind == "generated":
+    if answer.kind == "generated" or (answer.approved is not None and has_text):
+        text = "" if has_text else style_markers(answer.text)  # without a chat model, an approved text of one
         citations = map(_format_citation, answer.citations)
-        return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
+        return "\n".join([text, "", *citations, *_format_unsupported(answer), *notes]).rstrip()
     if answer.kind == "excerpt":
         others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_colored=is_colored)
         return "\n\n".join(filter(None, [format_excerpt(answer), others, "\n".join(notes)]))

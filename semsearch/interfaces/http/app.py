@@ -12,6 +12,7 @@ from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
 from .routes import (
     answers,
+    approvals,
     blocks,
     collections,
     docs,
@@ -49,7 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix
     below_documents = (originals, pages, blocks)
-    others = (documents, query, answers, sessions, usage, keys, sign_in, health, page, docs)
+    others = (documents, query, answers, approvals, sessions, usage, keys, sign_in, health, page, docs)
     for module in (collections, *below_documents, *others):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
