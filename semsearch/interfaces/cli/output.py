@@ -19,7 +19,6 @@ from ...core.types.documents import Failure, IngestReport
 from ...core.types.stored_documents import CollectionInfo, DocumentInfo
 from ...core.types.usage import IngestEstimate
 from ..links import PageLinks
-from .approval_text import format_broken
 from .answer_text import (
     NO_ANSWER_HEADING,
     PASSAGES_HEADING,
@@ -29,6 +28,7 @@ from .answer_text import (
     format_place,
     style_markers,
 )
+from .approval_text import format_broken
 from .skips import format_skip_summary
 from .tables import format_table
 from .terminal import uses_color
