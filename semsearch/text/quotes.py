@@ -7,6 +7,7 @@ than once, the words around them tell the occurrences apart.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import cache
 from typing import NamedTuple
 
@@ -63,14 +64,11 @@ class DocumentWords:
         return self._get_span(-place, len(quoted.words), quote)
 
     def find_lost_words(self, quoted: QuotedWords) -> tuple[str, ...]:
-        """Return the words of a quote that the closest part of the text does not have, in their order."""
-        missing = Counter(quoted.words) - self._find_closest_part(quoted.words)
-        lost = list[str]()
-        for word in quoted.words:
-            if missing[word] > 0:
-                missing[word] -= 1
-                lost.append(word)
-        return tuple(lost)
+        """Return the words of a quote that the closest part of the text does not have in their order."""
+        part = self._find_closest_part(quoted.words)
+        matches = SequenceMatcher(None, quoted.words, part, autojunk=False).get_matching_blocks()
+        kept = {index for match in matches for index in range(match.a, match.a + match.size)}
+        return tuple(word for index, word in enumerate(quoted.words) if index not in kept)
 
     def _find(self, words: Sequence[str]) -> list[int]:
         """Return the indexes of the first words of all occurrences."""
@@ -98,8 +96,8 @@ class DocumentWords:
         before, after = self._read_context(place, len(quoted.words))
         return _count_common(before, quoted.before) + _count_common(after, quoted.after)
 
-    def _find_closest_part(self, words: Sequence[str]) -> Counter[str]:
-        """Return the counted words of the part of equal length that has most of these words."""
+    def _find_closest_part(self, words: Sequence[str]) -> list[str]:
+        """Return the part of equal length that has most of these words, with some words around it."""
         wanted, size = Counter(words), len(words)
         window, common, best, best_end = Counter[str](), 0, -1, 0
         for index, form in enumerate(self._forms):
@@ -111,7 +109,8 @@ class DocumentWords:
                 window[leaving] -= 1
             if common > best:
                 best, best_end = common, index + 1
-        return Counter(self._forms[max(0, best_end - size) : best_end])
+        margin = size // 2  # it may have become longer
+        return self._forms[max(0, best_end - size - margin) : best_end + margin]
 
 
 def split_words(text: str) -> list[PlacedWord]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semsearch import AnswerRequest, Delta, GenerationOptions, Library, read, text_source
+from semsearch import Answer, AnswerRequest, Delta, GenerationOptions, Library, read, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import ConflictError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
@@ -53,7 +53,9 @@ def test_near_identical_question_gets_the_approved_answer(
 ) -> None:
     """It is marked with its date, streamed like any other, recorded, and has the kind that it had."""
     *_, answer = events = list(collection.stream(question))
-    assert answer == collection.backends.ledger.get_answer("local", answer.id).answer  # type: ignore[union-attr]
+    assert isinstance(answer, Answer)
+    assert answer.approved is not None
+    assert answer == library.get_answer(answer.id)[0].answer
     assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.text == f"{LEAVE} [1]"
     assert (answer.approved.id, answer.kind, answer.citations[0].quote) == (approved_id, "excerpt", LEAVE)
     assert len(answer.approved.date) == len("2026-11-30")

@@ -27,7 +27,7 @@ class _ApproveGroup(click.Group):
 def approve(context: CliContext) -> None:
     """Approve the answer ANSWER_ID: it is returned for its question, as long as its quotes stand in the documents.
 
-    The id is `id` in the output of ask --json.
+    The id is `id` in the output of ask --json. --question TEXT and --answer TEXT replace its question and its text.
     """
 
 

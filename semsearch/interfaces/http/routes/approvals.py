@@ -68,7 +68,7 @@ async def approve_answer(
 
     It replaces what you approved for the same question before.
     """
-    options = (body or ApproveBody()).model_dump()
+    options = {} if body is None else body.model_dump()
     approve = partial(service.library.approve, answer_id, **options, caller=caller)
     return json_response(view_approved(await service.run_write(approve)), 201)
 
