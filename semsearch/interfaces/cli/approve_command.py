@@ -15,20 +15,32 @@ class _ApproveGroup(click.Group):
     """A group whose first argument may be the id of an answer, which is then approved."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the name of the command that approves an answer where no other command is named."""
+        """Name the command that approves an answer also where its options come first."""
+        return super().parse_args(ctx, self._insert_default(args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, or the one that approves an answer."""
+        return super().resolve_command(ctx, self._insert_default(args))
+
+    def _insert_default(self, args: list[str]) -> list[str]:
         first = next((arg for arg in args if arg in self.commands or arg.startswith(_ID_PREFIX)), None)
-        if first is not None and first not in self.commands:
-            args = [_DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, args)
+        return args if first is None or first in self.commands else [_DEFAULT_COMMAND, *args]
 
 
-@click.group(cls=_ApproveGroup, subcommand_metavar="ANSWER_ID | list | remove [ARGS]...")
+@click.group(
+    cls=_ApproveGroup, invoke_without_command=True, subcommand_metavar="[ANSWER_ID | list | remove ANSWER_ID] [OPTIONS]"
+)
 @accept_global_options
 def approve(context: CliContext) -> None:
     """Approve the answer ANSWER_ID: it is returned for its question, as long as its quotes stand in the documents.
 
     The id is `id` in the output of ask --json. --question TEXT and --answer TEXT replace its question and its text.
+    Without an id, the approved answers of the collection `default` are listed.
     """
+    if click.get_current_context().invoked_subcommand is None:
+        _print_approved(context, "default")
 
 
 @approve.command(name=_DEFAULT_COMMAND)
@@ -52,12 +64,7 @@ def approve_answer(context: CliContext, answer_id: str, question: str | None, an
 @accept_global_options
 def list_approved(context: CliContext, collection: str) -> None:
     """List the approved answers of a collection; stale ones with what they have lost."""
-    from ..approval_view import encode_view, view_approved
-    from .approval_text import format_approved
-
-    with context.open_collection(collection) as opened:
-        views = list(map(view_approved, opened.approved_answers()))
-    context.print_result({"approved": list(map(encode_view, views))}, lambda: format_approved(views))
+    _print_approved(context, collection)
 
 
 @approve.command()
@@ -88,3 +95,12 @@ def verify_answers(context: CliContext, collection: str) -> int:
     result = {"collection": collection, "checked": len(views), "stale": list(map(encode_view, stale))}
     context.print_result(result, lambda: format_verification(views))
     return PROBLEMS_FOUND if stale else 0
+
+
+def _print_approved(context: CliContext, collection: str) -> None:
+    from ..approval_view import encode_view, view_approved
+    from .approval_text import format_approved
+
+    with context.open_collection(collection) as opened:
+        views = list(map(view_approved, opened.approved_answers()))
+    context.print_result({"approved": list(map(encode_view, views))}, lambda: format_approved(views))

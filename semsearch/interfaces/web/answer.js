@@ -105,6 +105,7 @@ function AnswerLabel({ answer }) {
   const doubtful = answer.sentences.filter(({ support }) => support === "unsupported" || support === "contradicted").length;
   return html`<p class="row"><span class=${`badge ${kind}`}>${label}</span>
     ${doubtful > 0 && html`<span class="badge bad">${doubtful} of ${formatCount(answer.sentences.length, "sentence")} not supported</span>`}
+    ${answer.approved && html`<span class="badge good">Approved on ${answer.approved.date}</span>`}
     ${answer.escalated && html`<span class="badge warn">Handed over to a person</span>`}
     ${answer.kind !== "passages" && html`<span class="muted small-text" title=${`Estimated probability that the best excerpt answers the question: ${Math.round(answer.confidence * 100)} %`}>
       Confidence: ${describeConfidence(answer.confidence)}</span>`}</p>`;

@@ -39,7 +39,9 @@ def test_examples_are_valid_commands(example: str, tmp_path: Path, monkeypatch: 
     command: click.Command = cli
     program, *words = shlex.split(example)
     while isinstance(command, click.Group) and words:
-        command, words = command.commands[words[0]], words[1:]
+        _, resolved, words = command.resolve_command(click.Context(command), words)
+        assert resolved is not None
+        command = resolved
     assert program == "semsearch"
     command.make_context(command.name, words).close()
 
