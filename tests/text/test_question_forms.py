@@ -1,8 +1,12 @@
 """Forms of questions: what keeps them equal, and what does not."""
 
+import json
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
 
-from semsearch.text.question_forms import make_question_key
+from semsearch.text.question_forms import make_question_key, normalize_question
 
 
 @pytest.mark.parametrize(
@@ -38,3 +42,15 @@ def test_articles_case_and_punctuation_do_not_count(other: str) -> None:
 def test_everything_else_counts(first: str, second: str) -> None:
     """Negation, numbers, order, question words and function words may change what is asked."""
     assert make_question_key(first) != make_question_key(second)
+
+
+def test_no_two_judged_questions_are_near_identical(shared_data: Path) -> None:
+    """Of 4.5 million pairs of questions, only those match that differ in case and punctuation alone."""
+    files = ("squad2_a/queries.jsonl", "squad2_a/unanswerable.jsonl", "realdocs/questions.jsonl")
+    rows = [json.loads(line) for file in files for line in (shared_data / file).read_text().splitlines()]
+    forms = defaultdict[str, set[str]](set)
+    for row in rows:
+        question = row.get("text") or row["query"]
+        forms[make_question_key(question)].add(normalize_question(question))
+    assert len(forms) > 2_900
+    assert [questions for questions in forms.values() if len(questions) > 1] == []

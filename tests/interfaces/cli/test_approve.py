@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,22 @@ def test_verification_fails_with_the_lost_words(run: Run, answer_ids: list[str],
     run("remove", "leave.txt")
     assert "leave.txt was removed" in run("verify-answers")[1]
     assert run("verify-answers", "-c", "none")[0] == 3
+
+
+def test_text_of_an_approved_answer_is_printed_once(
+    run: Run, answer_ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An excerpt if a chat model was set since, which is not called; and an answer of a model that is set no more."""
+    run("approve", answer_ids[0])
+    with Library(tmp_path / "indexes") as library:
+        record, _ = library.get_answer(answer_ids[1])
+        generated = replace(record.answer, id="ans_g", kind="generated", text="Half a year. [1]")
+        library.ledger.record_answer(replace(record, answer=generated), None)
+    run("approve", "ans_g", "--question", "How much leave?")
+    for _ in range(2):
+        for question, text in ((QUESTION, LEAVE), ("How much leave?", "Half a year. [1]")):
+            out = run("ask", question)[1]
+            assert out.partition("[1] leave.txt")[0].count(text) == 1
+            assert "\n\nApproved on " in out or "\nApproved on " in out
+        monkeypatch.setenv("SEMSEARCH_CHAT__MODEL", "m")
+        monkeypatch.setenv("SEMSEARCH_CHAT__BASE_URL", "http://127.0.0.1:9/v1")
