@@ -220,6 +220,7 @@ class Prover:
     def __init__(self, library: Library, files: Sequence[EditedFile], rng: random.Random) -> None:
         self.run = Run()
         self._rng = rng
+        self._library = library
         self._collection = library.create("edited")
         self._collection.upsert([file.make_source(file.original) for file in files])
         self._files = [file for file in files if approve_random_quotes(library, self._collection, file.uri, rng)]
@@ -242,9 +243,12 @@ class Prover:
     def _continue_from(self, file: EditedFile, text: str) -> None:
         """Store the version of a file that the next edit starts from; its answers must be intact."""
         file.edits += 1
-        file.current = file.original if file.edits % RESET_EDITS == 0 else text
+        is_new = file.edits % RESET_EDITS == 0
+        file.current = file.original if is_new else text
         self._collection.upsert([file.make_source(file.current)])
-        if self._list_flagged(file) and file.current != file.original:  # the original may be far from this version
+        if is_new:  # replaces its approved answers
+            approve_random_quotes(self._library, self._collection, file.uri, self._rng)
+        if self._list_flagged(file):
             self.run.errors.append(f"{file.uri}: still flagged after an edit was undone")
 
     def _choose_offset(self, file: EditedFile) -> int:

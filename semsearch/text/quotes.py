@@ -52,14 +52,15 @@ class DocumentWords:
     def locate(self, quoted: QuotedWords, quote: str) -> Span | None:
         """Return the span of the quoted words; None if they are lost.
 
-        Of several occurrences it is the one with most words around it in common. If there are fewer than before, one
-        that has no more of them in common than another one had may be that other one, and does not count.
+        Of several occurrences it is the one with most words around it in common. If there are fewer than before, the
+        lost one may be the quoted one: then all words around it must be as they were, and as around no other one.
         """
         places = self._find(quoted.words)
         if not places:
             return None
         score, place = max((self._score(place, quoted), -place) for place in places)
-        if len(places) < quoted.occurrences and score <= quoted.rival_score:
+        full_score = len(quoted.before) + len(quoted.after)
+        if len(places) < quoted.occurrences and not full_score == score > quoted.rival_score:
             return None
         return self._get_span(-place, len(quoted.words), quote)
 

@@ -37,13 +37,17 @@ def test_changed_words_are_lost() -> None:
 
 def test_same_words_of_another_section_are_no_evidence() -> None:
     """Two options have the same default; a change of one must not move its quote to the other."""
-    text = "Option A\n\nThe default is 30.\n\nOption B\n\nThe default is 30.\n\nThe end."
-    start = text.rindex("The default is 30.")
-    quoted = DocumentWords(text).read_quote(start, start + 18)
-    other = DocumentWords(text.replace("30.\n\nThe end", "60.\n\nThe end"))
-    assert other.locate(quoted, "The default is 30.") is None
-    first_changed = DocumentWords(text.replace("30.", "60.", 1))
-    assert first_changed.locate(quoted, "The default is 30.") == (start, start + 18)
+    quote, filler = "The default is 30.", "It is used by all of the others, unless one of them has another value."
+    text = f"Option A\n\n{quote} {filler}\n\nOption B\n\n{quote} {filler}\n\nThe end."
+    start = text.rindex(quote)
+    quoted = DocumentWords(text).read_quote(start, start + len(quote))
+    assert (quoted.occurrences, quoted.rival_score) == (2, 15)
+    own_changed = f"{text[:start]}{text[start:].replace('30', '60')}"
+    assert DocumentWords(own_changed).locate(quoted, quote) is None
+    other_changed = DocumentWords(text.replace("30", "60", 1))
+    assert other_changed.locate(quoted, quote) == (start, start + len(quote))
+    both_near = DocumentWords(text.replace("30", "60", 1).replace("B\n", "C\n"))  # the words around it changed too
+    assert both_near.locate(quoted, quote) is None
 
 
 @given(words=FEW_WORDS, data=st.data())
