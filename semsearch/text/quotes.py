@@ -15,7 +15,7 @@ from ..core.types.documents import Span
 from ..core.types.evidence import QuotedWords
 from .analyzer import SPACELESS_RANGES
 
-MAX_CONTEXT_WORDS = 16
+MAX_CONTEXT_WORDS = 8
 """Words on each side of a quote that are compared."""
 
 _EDGE_PUNCTUATION = ".,;:!?…\"'“”‘’«»()。、，．！？：；「」『』（）"
