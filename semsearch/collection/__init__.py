@@ -5,6 +5,7 @@ Plain methods wait for their result; those named `a...` are for an event loop.
 
 from .access import CollectionAccess
 from .answers import AnswerOperations
+from .approvals import ApprovalOperations
 from .documents import DocumentOperations
 from .facets import FacetOperations
 from .originals import OriginalOperations
@@ -23,6 +24,7 @@ class Collection(
     FacetOperations,
     RecommendationOperations,
     AnswerOperations,
+    ApprovalOperations,
 ):
     """The documents of one collection that one caller may see, and what that caller may do with them.
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from ..answers.answer_log import AnswerLog
+from ..answers.approved_answers import ApprovedAnswerFinder, stream_approved
+from ..answers.approved_evidence import ApprovedEvidence
 from ..answers.escalation import Escalation
 from ..answers.history import truncate_history
 from ..answers.pipeline import AnswerConfig, Evidence, retrieve_evidence, stream_answer
@@ -19,6 +21,7 @@ from ..answers.refusals import Refusal, find_refusal, stream_refusal
 from ..answers.requests import build_answer_queries, choose_answer_config
 from ..core.types.answer_requests import AnswerRequest, Profile
 from ..core.types.answers import Answer, AnswerEvent, Turn
+from ..core.types.approvals import ApprovedAnswer
 from ..core.types.filters import Filter
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Query, Search
@@ -50,9 +53,14 @@ async def stream_recorded_answer(
         if (condensed := queries[0].full_text) != request.question:
             refusal = await _find_refusal(condensed, config.profile, backends, context)
     if refusal is None:
+        approved = None if history else await _find_approved(request, visible_filter, backends, answer_log, context)
         queries = [replace(query, access_filter=access_filter) for query in queries]
         evidence = await _retrieve(request, queries, config, backends, context)
-        answer_events = stream_answer(evidence.with_history(history), config, context)
+        answer_events = (
+            stream_answer(evidence.with_history(history), config, context)
+            if approved is None
+            else stream_approved(approved, evidence.hits, context)
+        )
     else:
         answer_events = stream_refusal(refusal, config, context)
     async with aclosing(report_stage_times(answer_events, backends.metrics)) as events:
@@ -94,3 +102,16 @@ def _make_escalation(
     if profile.webhook is None or name is None:
         return None
     return Escalation(name, turns, backends.answerer_deps.settings.public_url)
+
+
+async def _find_approved(
+    request: AnswerRequest,
+    visible_filter: Filter | None,
+    backends: CollectionBackends,
+    answer_log: AnswerLog,
+    context: RequestContext,
+) -> ApprovedAnswer | None:
+    """Return the approved answer to a question without a history, on which its meaning may depend."""
+    evidence = ApprovedEvidence(backends.approvals, backends.store, answer_log.collection)
+    embed = partial(backends.query_cache.embed, backends.embedder, context=context)
+    return await ApprovedAnswerFinder(evidence, visible_filter, embed).find(request)

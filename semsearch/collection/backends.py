@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import NotFoundError, StorageError, UnavailableError
 from ..core.event_loop import EventLoopThread
 from ..core.metrics import Metrics, NoMetrics, Operation
-from ..core.ports import Embedder, Ledger, Meter, Store
+from ..core.ports import ApprovedAnswers, Embedder, Ledger, Meter, Store
 from ..core.types.search import ResultOptions, SearchMode
 from ..core.types.usage import RequestContext
 from ..search.batching import SearchBatcher
@@ -44,6 +44,7 @@ class CollectionBackends:
     result_options: ResultOptions
     answerer_deps: AnswererDeps
     ledger: Ledger
+    approvals: ApprovedAnswers
     get_meter: Callable[[], Meter]
     query_cache: QueryVectorCache
     loop: EventLoopThread

@@ -17,6 +17,7 @@ from ..search.filters import parse_filter
 from .access import CollectionAccess
 
 if TYPE_CHECKING:
+    from ..answers.approved_evidence import BreakagePreview
     from ..ingest.loading import IngestResult
 
 MAX_PAGE_SIZE = 1_000
@@ -88,6 +89,7 @@ class DocumentOperations(CollectionAccess):
             report,
             on_document,
             on_message,
+            self._make_breakage_preview(report),
         )
         ingestion.run(
             read_sources(sources, include=include, exclude=exclude),
@@ -231,6 +233,15 @@ class DocumentOperations(CollectionAccess):
         self._check_writable()
         with self.backends.store.job_lock("reindex"):
             self.backends.store.reindex()
+
+    def _make_breakage_preview(self, report: IngestReport) -> BreakagePreview | None:
+        """Return what reports the approved answers that an ingestion breaks, to callers who may list them."""
+        from ..answers.approved_evidence import ApprovedEvidence, BreakagePreview
+
+        if "admin" not in self.caller.scopes:
+            return None
+        evidence = ApprovedEvidence(self.backends.approvals, self.backends.store, self.name)
+        return BreakagePreview(evidence, report.broken_answers)
 
     def _iter_documents(self) -> Iterator[DocumentInfo]:
         page = self.get_document_page(MAX_PAGE_SIZE)

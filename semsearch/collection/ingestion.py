@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from ..answers.approved_evidence import BreakagePreview
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, Ledger, Meter, Store
 from ..core.types.documents import IngestReport
@@ -29,6 +30,8 @@ class Ingestion:
     report: IngestReport
     on_document: Callable[[IngestResult], None] | None
     on_message: Callable[[str], None]
+    preview: BreakagePreview | None
+    """Finds the approved answers that the run breaks."""
 
     def run(
         self, sources: Iterable[FoundSource], *, prune: bool, allow_large_prune: bool, dry_run: bool, batch: bool
@@ -39,6 +42,10 @@ class Ingestion:
                 sources = list(sources)
                 embedder = self._embed_in_batches(sources)
             pipeline = IngestPipeline(self.store, embedder, self.loop, self.context, self.report, self.on_document)
+            if (preview := self.preview) is not None:
+                pipeline = replace(
+                    pipeline, before_put=preview.replace_documents, before_removal=preview.remove_documents
+                )
             if dry_run:
                 estimator = CostEstimator(embedder, self.get_meter().estimate, self.ledger)
                 pipeline = replace(pipeline, dry_run=True, on_texts=estimator.add)

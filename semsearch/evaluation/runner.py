@@ -9,7 +9,7 @@ from typing import Any
 from ..answers.history import MAX_TURNS
 from ..collection import Collection
 from ..core.errors import BudgetError, InvalidError
-from ..core.types.answer_requests import DEFAULT_OPTIONS, GenerationOptions
+from ..core.types.answer_requests import DEFAULT_OPTIONS, AnswerRequest, GenerationOptions
 from ..core.types.answers import Answer
 from ..core.types.search import SearchMode
 from ..core.types.usage import Usage
@@ -299,12 +299,16 @@ def _ask_question(variant: Variant, judged_query: JudgedQuery) -> tuple[Answer, 
     """Return the answer to a question, and its usage including the earlier questions of its history."""
     collection, k, options = variant.answer_collection, variant.k, variant.options
     if not judged_query.history:
-        answer = collection.ask(judged_query.query, k=k, options=options)
+        answer = collection.ask(AnswerRequest(judged_query.query, k=k, options=options, ignores_approved=True))
         return answer, answer.usage
     session = collection.create_session().id
     try:
         questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
-        answers = [collection.ask(question, k=k, options=options, session=session) for question in questions]
+        requests = [
+            AnswerRequest(question, k=k, options=options, session=session, ignores_approved=True)
+            for question in questions
+        ]
+        answers = [collection.ask(request) for request in requests]
     finally:
         collection.backends.ledger.delete_session(collection.caller.owner, session)
     return answers[-1], sum((answer.usage for answer in answers), Usage())

@@ -18,7 +18,16 @@ from ..core.cancellation import Cancellation
 from ..core.errors import ForbiddenError, UpstreamError
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, PartialEmbeddingError, Store
-from ..core.types.documents import Chunk, ChunkedDocument, Failure, IngestReport, PutResult, Skip, Vectors
+from ..core.types.documents import (
+    Chunk,
+    ChunkedDocument,
+    Document,
+    Failure,
+    IngestReport,
+    PutResult,
+    Skip,
+    Vectors,
+)
 from ..core.types.usage import RequestContext
 from ..core.vector_spool import VectorSpool
 from .limits import SLICE_CHUNKS
@@ -69,6 +78,10 @@ class IngestPipeline:
     dry_run: bool = False
     on_texts: Callable[[list[str]], None] = lambda texts: None
     """Called in a dry run with each batch of texts that would be embedded."""
+    before_put: Callable[[Sequence[Document]], None] = lambda documents: None
+    """Called with the documents of each commit, also in a dry run."""
+    before_removal: Callable[[Sequence[str]], None] = lambda uris: None
+    """Called with the uris of the documents that are pruned, also in a dry run."""
     max_in_process_bytes: float = inf
     """Plain text that this process reads itself; reader processes read the rest."""
     _cancellation: Cancellation = field(init=False)
@@ -242,6 +255,7 @@ class IngestPipeline:
         for documents in _group_into_commits(
             [chunked for chunked in _select_documents(batch) if not _find_rejection(chunked, rejections)]
         ):
+            self.before_put([chunked.document for chunked in documents])
             for put_result in self._simulate_put(documents) if self.dry_run else self.store.put(documents, vectors):
                 self._record_result(put_result)
             self._count_missing_originals(documents)
@@ -283,6 +297,7 @@ class IngestPipeline:
             )
         for start in range(0, len(missing_uris), MAX_COMMIT_DOCUMENTS):
             batch = missing_uris[start : start + MAX_COMMIT_DOCUMENTS]
+            self.before_removal(batch)
             self.report.removed += len(batch if self.dry_run else self.store.remove(batch))
 
     def _record_result(self, result: IngestResult) -> None:

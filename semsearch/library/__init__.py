@@ -26,7 +26,7 @@ from ..core.errors import (
 from ..core.event_loop import EventLoopThread
 from ..core.metrics import MetricsRelay
 from ..core.names import find_nearest_name, is_valid_name, validate_name
-from ..core.ports import KeptResponses, Ledger
+from ..core.ports import ApprovedAnswers, KeptResponses, Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
@@ -43,6 +43,7 @@ from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
 from ..storage.limits_file import LimitsFile
 from ..usage.report import build_usage_report
+from .approvals import ApprovalOperations
 from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
 from .monitoring import MonitoringOperations
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("semsearch.library")
 
 
-class Library(KeyOperations, MonitoringOperations, SessionOperations):
+class Library(KeyOperations, ApprovalOperations, MonitoringOperations, SessionOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -77,6 +78,7 @@ class Library(KeyOperations, MonitoringOperations, SessionOperations):
         self.ledger: Ledger = ledger
         self.access_keys = AccessKeys(ledger)
         self.kept_responses: KeptResponses = ledger
+        self.approvals: ApprovedAnswers = ledger
         self.proxy_identities = make_proxy_identities(self.settings)
         limit_store = LimitsFile(self.folder)
         self.rate_limiter = RateLimiter(limit_store, self.settings.address_requests_per_minute)
@@ -86,7 +88,9 @@ class Library(KeyOperations, MonitoringOperations, SessionOperations):
         self._models = ModelAccess(
             self.settings, self.folder, self.ledger, self.metrics, self.rate_limiter.charge_tokens
         )
-        self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop, self.metrics)
+        self._open = OpenCollections(
+            self._folders, self._models, self.settings, ledger, ledger, self.loop, self.metrics
+        )
 
     def __repr__(self) -> str:
         """Return the data directory as it was given."""
@@ -203,7 +207,9 @@ class Library(KeyOperations, MonitoringOperations, SessionOperations):
         return infos
 
     def delete(self, name: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a collection with its documents; NotFoundError if there is none, LockedError while a job runs.
+        """Delete a collection with its documents and approved answers; LockedError while a job runs.
+
+        NotFoundError if there is none.
 
         >>> library.delete("handbook")
         """
@@ -213,6 +219,7 @@ class Library(KeyOperations, MonitoringOperations, SessionOperations):
             raise ForbiddenError(f"you may see only a part of the collection {name}, so you may not delete it")
         with self._folders.hide_then_delete(name):
             self._open.close_one(name)
+        self.approvals.remove_approved_of_collection(name)
 
     def get_answer(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> tuple[AnswerRecord, list[CitationChange]]:
         """Return an answer of the caller, and how its sources have changed since; NotFoundError if there is none.

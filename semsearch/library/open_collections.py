@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
+from ..answers.approved_evidence import ApprovedEvidence
 from ..collection.backends import CollectionBackends
 from ..core.errors import ConflictError, LockedError, NotFoundError, StorageError
 from ..core.event_loop import EventLoopThread
 from ..core.metrics import Metrics
-from ..core.ports import Embedder, Ledger
+from ..core.ports import ApprovedAnswers, Embedder, Ledger
 from ..core.settings import Settings
 from ..core.types.search import ResultOptions
 from ..core.types.stored_documents import IndexState
@@ -37,6 +38,7 @@ class OpenCollections:
         models: ModelAccess,
         settings: Settings,
         ledger: Ledger,
+        approvals: ApprovedAnswers,
         loop: EventLoopThread,
         metrics: Metrics,
     ) -> None:
@@ -44,6 +46,7 @@ class OpenCollections:
         self._models = models
         self._settings = settings
         self._ledger = ledger
+        self._approvals = approvals
         self._loop = loop
         self._metrics = metrics
         self._backends: dict[str, CollectionBackends] = {}
@@ -63,6 +66,7 @@ class OpenCollections:
             if name not in self._backends:
                 with ExitStack() as on_error:
                     store = on_error.enter_context(closing(self._folders.open(name)))
+                    store.on_change(ApprovedEvidence(self._approvals, store, name).check_documents)
                     self._backends[name] = self._open(name, store, chosen)
                     on_error.pop_all()
             elif chosen is not None:
@@ -95,6 +99,7 @@ class OpenCollections:
             ),
             answerer_deps=self._models.answerer_deps,
             ledger=self._ledger,
+            approvals=self._approvals,
             get_meter=lambda: self._models.meter,
             # the name of a function does not tell it from another one of the same program
             query_cache=QueryVectorCache(metrics=self._metrics) if is_custom(embedder.name) else self._query_cache,

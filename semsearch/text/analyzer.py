@@ -24,7 +24,7 @@ MAX_TERM_CHARACTERS = 64
 """Longer words are cut: a SHA-256 in hexadecimal still fits, a megabyte of base64 does not."""
 
 # Scripts written without spaces between words, and Hangul, whose particles are attached to the words.
-_SPACELESS_RANGES = (
+SPACELESS_RANGES = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Myanmar, Khmer
     "\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff"  # Hangul
     "\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff\uff66-\uff9f"  # kana, bopomofo
@@ -35,13 +35,13 @@ _SPACELESS_RANGES = (
 @cache
 def _compile_spaceless_pattern() -> re.Pattern[str]:
     """Match one character of these scripts; compiled at first use, because this takes some milliseconds."""
-    return re.compile(f"[{_SPACELESS_RANGES}]")
+    return re.compile(f"[{SPACELESS_RANGES}]")
 
 
 @cache
 def _compile_script_run_pattern() -> re.Pattern[str]:
     """Match a run of characters of these scripts, as group 1, or a run of other characters."""
-    return re.compile(f"([{_SPACELESS_RANGES}]+)|[^{_SPACELESS_RANGES}]+")
+    return re.compile(f"([{SPACELESS_RANGES}]+)|[^{SPACELESS_RANGES}]+")
 
 
 def _to_word_set(words: str) -> frozenset[str]:

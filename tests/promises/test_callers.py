@@ -13,7 +13,7 @@ from support.billing import Clock, make_reservation, make_settled_usage
 
 from semsearch import Answer, Caller, KeyGrants, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import BudgetError, ForbiddenError, InvalidError, NotFoundError
+from semsearch.core.errors import BudgetError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
 from semsearch.core.types.recommendations import Example, RecommendationRequest
@@ -62,10 +62,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             )
         deleted_answer = library.open("former", caller=WIDE).ask(QUESTION)
         library.delete("former")
+        answer_from_others = library.open("open", caller=WIDE).ask(QUESTION, filter={"uri": "others"})
+        library.approve(answer_from_others.id, caller=WIDE)
         yield World(
             library,
             library.open("open", caller=NARROW),
-            library.open("open", caller=WIDE).ask(QUESTION, filter={"uri": "others"}),
+            answer_from_others,
             library.open("hidden", caller=WIDE).ask(QUESTION),
             deleted_answer,
             library.open("hidden", caller=WIDE).create_session().id,
@@ -135,6 +137,8 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "reindex": (lambda world: world.narrow.reindex(), ForbiddenError),
     "remove": (lambda world: world.narrow.remove(["mine"]), ForbiddenError),
     "remove_matching": (lambda world: world.narrow.remove_matching({"uri": "mine"}), ForbiddenError),
+    "approved_answers": (lambda world: world.narrow.approved_answers(), []),
+    "verify_answers": (lambda world: world.narrow.verify_answers(), ForbiddenError),
     "aembed_queries": (lambda world: asyncio.run(world.narrow.aembed_queries([SearchRequest(QUESTION)])), None),
     "has_chunk": (
         lambda world: [
@@ -159,6 +163,11 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         NotFoundError,
     ),
     "get_feedback": (lambda world: world.library.get_feedback(world.hidden_answer.id, caller=NARROW), NotFoundError),
+    "approve": (lambda world: world.library.approve(world.hidden_answer.id, caller=NARROW), NotFoundError),
+    "remove_approval": (
+        lambda world: world.library.remove_approval(world.answer_from_others.id, caller=STRANGER),
+        NotFoundError,
+    ),
     "collections": (lambda world: [info.name for info in world.library.collections(caller=NARROW)], ["open"]),
     "create": (lambda world: world.library.create("hidden", caller=NARROW), ForbiddenError),
     "delete": (lambda world: world.library.delete("hidden", caller=NARROW), NotFoundError),
@@ -272,6 +281,43 @@ def test_dry_run_does_not_tell_whether_a_hidden_collection_exists(world: World) 
     for name in ("hidden", "absent"):
         with pytest.raises(ForbiddenError, match=name), world.library.dry_run_collection(name, caller=NARROW):
             pass
+
+
+def test_approved_answer_from_a_hidden_document_leaves_no_trace(world: World) -> None:
+    """Other owners get it if they see its document; a caller who does not gets what it got before the approval."""
+    library = world.library
+    approved = library.open("open", caller=STRANGER).ask(QUESTION).approved
+    assert approved is not None
+    assert approved.id == world.answer_from_others.id
+    with_approval = world.narrow.ask(QUESTION)
+    library.remove_approval(world.answer_from_others.id, caller=WIDE)
+    try:
+        without = world.narrow.ask(QUESTION)
+    finally:
+        library.approve(world.answer_from_others.id, caller=WIDE)
+    assert replace(with_approval, id="") == replace(without, id="")
+    with pytest.raises(ConflictError, match="has changed"):  # as for a document that was removed
+        library.approve(world.answer_from_others.id, caller=NARROW)
+    filtered = library.open("open", caller=WIDE).ask(QUESTION, filter={"uri": "mine"})
+    assert filtered.approved is None
+
+
+def test_only_admins_approve_and_list(world: World) -> None:
+    """Approved answers of all owners are shown to the scope `admin` alone, and in a report of an ingestion too."""
+    writer = Caller("other", scopes=frozenset({"search", "ask", "write"}))
+    opened = world.library.open("open", caller=writer)
+    answer = opened.ask(QUESTION)
+    for call in (
+        lambda: world.library.approve(answer.id, caller=writer),
+        lambda: world.library.remove_approval(answer.id, caller=writer),
+        opened.approved_answers,
+        opened.verify_answers,
+    ):
+        with pytest.raises(ForbiddenError):
+            call()
+    changed = [text_source("others", "The lamp of the others burns three of oil.")]
+    assert opened.ingest(changed, dry_run=True).broken_answers == []
+    assert len(world.library.open("open", caller=STRANGER).ingest(changed, dry_run=True).broken_answers) == 1
 
 
 def test_answer_of_a_deleted_collection_can_be_read(world: World) -> None:

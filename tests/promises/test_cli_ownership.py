@@ -21,13 +21,13 @@ OWNED_IDS = {"answer_id": "answer", "session": "session"}
 
 OTHER_PARAMETERS = frozenset(
     (
-        "accept_loss accepted access_log against against_mode all_owners allowed_hosts as_json ask baseline"
-        " baseline_path batch budget by chart_path chat_model chunks collection collections comment compare"
-        " config configurations_path data_dir day_usd diversity dry_run embedder embedding_model epochs"
-        " exclude expires explain file filter_text filters folder held_out helpful history host html_path"
-        " include include_single job_id job_or_model k key_env key_file key_id kind limit log_format mask"
-        " max_tokens measure metadata mode model name no_check not_like offline overlap overwrite owner paths"
-        " per_document policy port profile prune qrels queries query question quiet recommend rejected"
+        "accept_loss accepted access_log against against_mode all_owners allowed_hosts answer as_json ask"
+        " baseline baseline_path batch budget by chart_path chat_model chunks collection collections comment"
+        " compare config configurations_path data_dir day_usd diversity dry_run embedder embedding_model"
+        " epochs exclude expires explain file filter_text filters folder held_out helpful history host"
+        " html_path include include_single job_id job_or_model k key_env key_file key_id kind limit log_format"
+        " mask max_tokens measure metadata mode model name no_check not_like offline overlap overwrite owner"
+        " paths per_document policy port profile prune qrels queries query question quiet recommend rejected"
         " requests_per_minute require_answer right_chunk root save save_path scopes server since strategy"
         " streams suffix system temperature texts tokens_per_minute tolerance uri uris validation verbose"
         " workers wrong_marker yes"
@@ -57,13 +57,18 @@ def test_every_parameter_is_known() -> None:
     names = {name for _, parameters in list_verbs(cli) for name in parameters}
     assert names - OWNED_IDS.keys() - OTHER_PARAMETERS == set()
     verbs = {verb for verb, parameters in list_verbs(cli) if OWNED_IDS.keys() & set(parameters)}
-    assert verbs == {("feedback", "add"), ("ask",), ("recommend",)}
+    assert verbs == {
+        *(("feedback", "add"), ("ask",), ("recommend",)),
+        *(("approve", "answer"), ("approve", "remove")),
+    }
 
 
 @pytest.mark.parametrize(
     ("kind", "before", "after"),
     [
         ("answer", ["feedback"], ["--helpful"]),
+        ("answer", ["approve"], []),
+        ("answer", ["approve", "remove"], []),
         ("session", ["ask", QUESTION, "-c", OPEN, "--session"], []),
         ("session", ["recommend", "-c", OPEN, "--session"], []),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from proofs import (
+    approved_answers,
     catalog_damage,
     hostile,
     kill,
@@ -62,3 +63,12 @@ def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10
+
+
+def test_edits_flag_the_approved_answers_that_they_break(tmp_path: Path, shared_data: Path) -> None:
+    """After random edits of real files, those whose quoted words changed are flagged, and hardly any other."""
+    run = approved_answers.prove(tmp_path, shared_data, edits=60, files=12)
+    assert run.errors == []
+    assert run.missed == 0
+    assert run.broken >= 10
+    assert run.dry_runs

@@ -4,6 +4,7 @@ No backend inherits from them; every registered backend runs the same contract t
 """
 
 from .access import KeyStore, LimitStore, LimitStoreError
+from .approvals import ApprovedAnswers
 from .kept_responses import KeptResponses
 from .models import (
     Answerer,
@@ -25,6 +26,7 @@ from .storage import (
 
 __all__ = [
     "Answerer",
+    "ApprovedAnswers",
     "Embedder",
     "EmbeddingCache",
     "KeptResponses",

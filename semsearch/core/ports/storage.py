@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -259,6 +259,12 @@ class Store(Protocol):
 
     def remove_matching(self, filter: Filter) -> list[str]:
         """Remove the documents that match the filter in one transaction; return their uris, in order."""
+
+    def on_change(self, listener: Callable[[Sequence[str]], None]) -> None:
+        """Call `listener` with the uris of documents that were stored or removed, after each commit of this process.
+
+        The change is durable by then; the listener may read the store, and raises nothing.
+        """
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Return up to `limit` documents that match the filter, in order of uri, from the first one behind `after`."""

@@ -53,6 +53,8 @@ class AnswerRequest:
     options: GenerationOptions = DEFAULT_OPTIONS
     session: str | None = None
     """Id of the session that the question continues."""
+    ignores_approved: bool = False
+    """Whether a new answer is made even if there is an approved one, as for an evaluation."""
 
     def __repr__(self) -> str:
         """Return a short description."""

@@ -218,6 +218,21 @@ class AnswerSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """Which reviewed answer was returned, and the day on which it was approved.
+
+    >>> answer = handbook.ask("How long is parental leave?")
+    >>> _ = library.approve(answer.id)
+    >>> handbook.ask("How long is parental leave?").approved.id == answer.id
+    True
+    """
+
+    id: str
+    date: str
+    """ISO 8601, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer with its verified citations, or the reason why there is none.
 
@@ -248,6 +263,8 @@ class Answer:
     """False if the model was cut off before its end."""
     escalated: bool = False
     """Whether a person should take over, because the profile says so; its webhook, if it has one, gets a message."""
+    approved: Approval | None = None
+    """Set if this is a reviewed answer; its kind is that of the answer which was approved."""
 
     def __repr__(self) -> str:
         """Return the beginning of the text, or why there is none."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypeAlias
 
 from ..short_repr import format_fields, format_repr, shorten_middle
+from .evidence import BrokenAnswer
 from .originals import OriginalFile
 from .usage import IngestEstimate, Usage
 
@@ -292,6 +293,8 @@ class IngestReport:
     seconds: float = 0.0
     plan: IngestEstimate | None = None
     """Estimate of a dry run."""
+    broken_answers: list[BrokenAnswer] = field(default_factory=list)
+    """The approved answers whose evidence the changes break; empty for callers without the scope `admin`."""
 
     def __repr__(self) -> str:
         """Return a short description."""

@@ -11,6 +11,7 @@ from ...core.types.answers import Answer, encode_fields
 from ...core.types.documents import IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
+from .approve_command import approve, verify_answers
 from .collection_commands import collections
 from .completion import complete_paths, show_completion
 from .config_commands import config
@@ -329,6 +330,8 @@ cli.add_command(recommend)
 cli.add_command(similar)
 cli.add_command(gaps)
 cli.add_command(finetune)
+cli.add_command(approve)
+cli.add_command(verify_answers)
 cli.add_command(config)
 cli.add_command(doctor)
 cli.add_command(keys)

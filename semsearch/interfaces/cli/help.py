@@ -19,6 +19,7 @@ class VerbHelp:
 
 _DATA_DIR = "SEMSEARCH_DATA_DIR"
 _KEY = "OPENAI_API_KEY"
+_ANSWER = "ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20"
 _ALL_CODES = tuple(EXIT_MEANINGS)
 
 VERB_HELP = {
@@ -148,6 +149,15 @@ VERB_HELP = {
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
         (0, 2, 3, 4, 7),
     ),
+    "approve": VerbHelp(
+        (
+            f"semsearch approve {_ANSWER}",
+            f"semsearch approve {_ANSWER} --question 'How long is parental leave?' --answer 'Half a year [1].'",
+            "semsearch approve list -c handbook",
+        ),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 4, 7),
+    ),
     "feedback review": VerbHelp(
         ("semsearch feedback review judged.jsonl", "semsearch feedback review judged.jsonl --accept agreed"),
         (),
@@ -193,6 +203,10 @@ VERB_HELP = {
     "finetune use": VerbHelp(
         ("semsearch finetune use ftjob-abc123 --profile support",), ("SEMSEARCH_CHAT__MODEL",), (0, 2, 3, 4, 6, 7)
     ),
+    "approve answer": VerbHelp((f"semsearch approve {_ANSWER}",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
+    "approve list": VerbHelp(("semsearch approve list -c handbook --json",), (_DATA_DIR,)),
+    "approve remove": VerbHelp((f"semsearch approve remove {_ANSWER}",), (_DATA_DIR,)),
+    "verify-answers": VerbHelp(("semsearch verify-answers -c handbook",), (_DATA_DIR,), (0, 1, 2, 3, 7)),
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),

@@ -28,6 +28,7 @@ from .answer_text import (
     format_place,
     style_markers,
 )
+from .approval_text import format_broken
 from .skips import format_skip_summary
 from .tables import format_table
 from .terminal import uses_color
@@ -146,6 +147,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
             *format_skip_summary(ingest_report),
             *_format_missing_originals(ingest_report.originals_not_kept),
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
+            *format_broken(ingest_report.broken_answers, dry_run=dry_run),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
     )
@@ -199,10 +201,13 @@ def _format_answer_end(answer: Answer, *, has_text: bool) -> str:
     """Return what follows the text of the answer; with the text itself unless it is printed already (`has_text`)."""
     # print_hint prints the other warning on stderr
     notes = [f"Note: {warning}." for warning in answer.warnings if warning != UNUSED_KEY_WARNING]
+    if answer.approved is not None:
+        notes = [f"Approved on {answer.approved.date}.", *notes]
     is_colored = uses_color()
-    if answer.kind == "generated":
+    if answer.kind == "generated" or (answer.approved is not None and has_text):
+        text = "" if has_text else style_markers(answer.text)  # without a chat model, an approved text of one
         citations = map(_format_citation, answer.citations)
-        return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
+        return "\n".join([text, "", *citations, *_format_unsupported(answer), *notes]).rstrip()
     if answer.kind == "excerpt":
         others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_colored=is_colored)
         return "\n\n".join(filter(None, [format_excerpt(answer), others, "\n".join(notes)]))

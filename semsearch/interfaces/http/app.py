@@ -13,6 +13,7 @@ from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
 from .routes import (
     answers,
+    approvals,
     blocks,
     collections,
     docs,
@@ -53,7 +54,10 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix
     below_documents = (originals, pages, blocks, similar)
-    others = (documents, query, recommendations, answers, sessions, usage, gaps, keys, sign_in, health, page, docs)
+    others = (
+        *(documents, query, recommendations, answers, approvals, sessions, usage, gaps, keys, sign_in, health, page),
+        docs,
+    )
     for module in (collections, *below_documents, *others):
         for route in module.router.routes:
             if isinstance(route, APIRoute):

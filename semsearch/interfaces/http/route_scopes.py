@@ -28,6 +28,8 @@ SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
     ("PUT|DELETE", _COLLECTION, "admin"),
     ("POST", rf"{_COLLECTION}/documents|{_COLLECTION}/documents/delete", "write"),
     ("PUT|DELETE", _DOCUMENT, "write"),
+    ("POST|DELETE", r"/v1/answers/[^/]+/approve", "admin"),
+    ("GET", rf"{_COLLECTION}/approved", "admin"),
     ("GET|POST|DELETE", r"/v1/(answers|sessions)(/.*)?", "ask"),
     ("GET", r"/v1/(usage|me)", None),
     ("POST", r"/v1/sign-in", None),

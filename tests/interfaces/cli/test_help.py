@@ -38,8 +38,10 @@ def test_examples_are_valid_commands(example: str, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     command: click.Command = cli
     program, *words = shlex.split(example)
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command, words = command.commands[words[0]], words[1:]
+    while isinstance(command, click.Group) and words:
+        _, resolved, words = command.resolve_command(click.Context(command), words)
+        assert resolved is not None
+        command = resolved
     assert program == "semsearch"
     command.make_context(command.name, words).close()
 

@@ -17,6 +17,7 @@ OPERATION_IDS = {
     "put_documents", "list_documents", "put_document", "get_document", "get_original", "get_blocks", "delete_document",
     "delete_documents", "render_page", "get_rectangles", "simple_search",
     "search", "recommend", "find_similar", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
+    "approve_answer", "remove_approval", "list_approved_answers",
     "get_session", "delete_session",
     "create_key", "list_keys", "rotate_key", "revoke_key", "get_me", "sign_in", "sign_out",
     "get_usage", "list_gaps", "healthz", "readyz",

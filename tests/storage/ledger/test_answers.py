@@ -19,6 +19,7 @@ from semsearch.core.types.answers import (
     Answer,
     AnswerKind,
     AnswerSentence,
+    Approval,
     Citation,
     ClosestPassage,
     NoAnswerReason,
@@ -109,6 +110,7 @@ ANSWERS = build_all_fields(
     session_id=st.none() | SHORT_TEXT,
     complete=st.booleans(),
     escalated=st.booleans(),
+    approved=st.none() | build_all_fields(Approval, id=SHORT_TEXT, date=TEXT),
 )
 RECORDS = build_all_fields(
     AnswerRecord,

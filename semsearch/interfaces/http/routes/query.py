@@ -88,6 +88,7 @@ ANSWER_EXAMPLE = {
     "session_id": None,
     "complete": True,
     "escalated": False,
+    "approved": None,
 }
 _STREAM_EXAMPLE = (
     'event: sources\ndata: {"hits":[...]}\n\nevent: passages\ndata: {"passages":[...]}\n\n'

@@ -6,7 +6,7 @@ Does not read sources, embed or rank.
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -57,6 +57,7 @@ class LocalStore:
         self._generations = Generations(folder, IndexThresholds(*(thresholds or DEFAULT_INDEX_THRESHOLDS)))
         self._view: View | None = None
         self._view_lock = threading.Lock()
+        self._listeners: list[Callable[[Sequence[str]], None]] = []
         self._facet_cache = CommitCache[list[FacetValue]]()
         self._field_cache = CommitCache[list[str]]()
         if self._catalog.was_migrated:
@@ -123,6 +124,10 @@ class LocalStore:
         with self._catalog.read() as db:
             return embeddings.load_by_text_hash(db, hashes)
 
+    def on_change(self, listener: Callable[[Sequence[str]], None]) -> None:
+        """Call `listener` with the uris of documents that were stored or removed, after each commit."""
+        self._listeners.append(listener)
+
     def put(self, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         """Store documents, all or none, and replace those with the same uris; unchanged chunks keep their ids."""
         with self._originals.stage(documents) as staged, self._catalog.write("store documents") as db:
@@ -132,6 +137,7 @@ class LocalStore:
             staged.publish(db)
             unused = original_rows.delete_unused(db, replaced)
         self._originals.delete(unused)
+        self._notify([result.uri for result in results])
         return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -139,6 +145,7 @@ class LocalStore:
         with self._catalog.write("remove documents") as db:
             removed, unused = _remove(db, uris)
         self._originals.delete(unused)
+        self._notify(removed)
         return removed
 
     def remove_matching(self, filter: Filter) -> list[str]:
@@ -146,6 +153,7 @@ class LocalStore:
         with self._catalog.write("remove documents") as db:
             removed, unused = _remove(db, documents.list_uris(db, build_condition(filter)))
         self._originals.delete(unused)
+        self._notify(removed)
         return removed
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
@@ -274,6 +282,11 @@ class LocalStore:
         """Close the files."""
         self._view = None
         self._catalog.close()
+
+    def _notify(self, uris: Sequence[str]) -> None:
+        if uris:
+            for listener in self._listeners:
+                listener(uris)
 
     def _needs_rebuild(self) -> bool:
         with self._catalog.read() as db:

@@ -9,7 +9,16 @@ from typing import Any
 
 from ....core.errors import NotFoundError
 from ....core.names import make_id
-from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
+from ....core.types.answers import (
+    Answer,
+    AnswerKind,
+    AnswerSentence,
+    Approval,
+    Citation,
+    ClosestPassage,
+    TextSpan,
+    Turn,
+)
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import Usage
@@ -174,6 +183,7 @@ def _decode_answer(stored: Mapping[str, Any]) -> Answer:
         "passages": tuple(map(_decode_passage, stored.get("passages", ()))),
         "usage": Usage(**stored["usage"]),
         "warnings": tuple(stored["warnings"]),
+        "approved": Approval(**stored["approved"]) if stored.get("approved") else None,
         "kind": stored["kind"] if "kind" in stored else _infer_kind(stored),
     }
     others = {key: value for key, value in stored.items() if key != "answer"}

@@ -1,4 +1,4 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys, responses, outbox.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys and others.
 
 Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
@@ -7,7 +7,7 @@ A missing file is an empty ledger; the first write creates it. Creating the obje
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
+from ....core.types.approvals import ApprovedAnswer
 from ....core.types.escalations import OutboxMessage
 from ....core.types.feedback import Feedback
 from ....core.types.fine_tuning import FineTuningJob
@@ -27,18 +28,18 @@ from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledU
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, fine_tuning, kept_responses, keys, outbox, rated_answers, requests
+from . import answers, approvals, feedback, fine_tuning, kept_responses, keys, outbox, rated_answers, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 8
+FORMAT = 9
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """Implement ports.Ledger, ports.Outbox, ports.KeyStore and ports.KeptResponses in one SQLite file."""
+    """Implement ports.Ledger, Outbox, KeyStore, KeptResponses and ApprovedAnswers in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
@@ -252,6 +253,48 @@ class LocalLedger:
         """Mark a message as failed, unless it was claimed again."""
         with self._write("give up an escalation") as db:
             outbox.give_up(db, message, self._clock(), error)
+
+    def save_approved(self, approved: ApprovedAnswer, question_key: str) -> None:
+        """Store an approved answer in place of those of its owner to the same question."""
+        with self._write("approve an answer") as db:
+            approvals.save_approved(db, approved, question_key)
+
+    def update_approved(self, changed: Sequence[ApprovedAnswer]) -> None:
+        """Store other citations and lost quotes of approved answers that still exist."""
+        if changed:
+            with self._write("check approved answers") as db:
+                approvals.update_approved(db, changed)
+
+    def list_approved(self, collection: str) -> list[ApprovedAnswer]:
+        """Return the approved answers of a collection, the oldest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.list_approved(db, collection)
+
+    def find_approved(self, collection: str, question_key: str) -> list[ApprovedAnswer]:
+        """Return the approved answers to questions of this key, the latest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.find_approved(db, collection, question_key)
+
+    def find_approved_citing(self, collection: str, uris: Iterable[str]) -> list[ApprovedAnswer]:
+        """Return the approved answers that cite one of these documents, the oldest first."""
+        with self._read() as db:
+            return [] if db is None else approvals.find_approved_citing(db, collection, list(uris))
+
+    def get_approved(self, approved_id: str) -> ApprovedAnswer | None:
+        """Return the approved answer of this id."""
+        with self._read() as db:
+            return None if db is None else approvals.load_approved(db, approved_id)
+
+    def remove_approved(self, approved_id: str) -> bool:
+        """Remove an approved answer; return whether it existed."""
+        with self._write("remove an approved answer") as db:
+            return approvals.remove_approved(db, approved_id)
+
+    def remove_approved_of_collection(self, collection: str) -> None:
+        """Remove all approved answers of a collection."""
+        if self.list_approved(collection):
+            with self._write("remove approved answers") as db:
+                approvals.remove_approved_of_collection(db, collection)
 
     def close(self) -> None:
         """Close the file."""

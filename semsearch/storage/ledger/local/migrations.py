@@ -65,6 +65,21 @@ def m006_idempotency(db: Database) -> None:
 
 
 @MIGRATIONS()
+def m007_approved_answers(db: Database) -> None:
+    """Store approved answers, each as JSON, and the documents that they cite."""
+    db.conn.execute(
+        "CREATE TABLE approved_answer (id TEXT PRIMARY KEY, owner TEXT NOT NULL, collection TEXT NOT NULL,"
+        " question_key TEXT NOT NULL, created REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX approved_answer_question ON approved_answer (collection, question_key)")
+    db.conn.execute(
+        "CREATE TABLE approved_source (approved_id TEXT NOT NULL REFERENCES approved_answer (id) ON DELETE CASCADE,"
+        " uri TEXT NOT NULL, PRIMARY KEY (uri, approved_id)) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX approved_source_answer ON approved_source (approved_id)")
+
+
+@MIGRATIONS()
 def m008_fine_tuning(db: Database) -> None:
     """Store the fine-tuning jobs of each owner, as JSON objects."""
     db.conn.execute(
@@ -74,7 +89,7 @@ def m008_fine_tuning(db: Database) -> None:
 
 
 @MIGRATIONS()
-def m010_outbox(db: Database) -> None:
+def m009_outbox(db: Database) -> None:
     """Store messages that wait for delivery to a webhook; `failed` is the time at which one was given up."""
     db.conn.execute(
         "CREATE TABLE outbox (id TEXT PRIMARY KEY, owner TEXT NOT NULL, profile TEXT NOT NULL, body BLOB NOT NULL,"
