@@ -42,7 +42,7 @@ KINDS: Mapping[str, str | None] = {
         "page path width start end limit offset k mode by since title metadata text documents embedder diversity"
         " explain stream model max_tokens max_completion_tokens temperature system profile policy helpful wrong_marker"
         " comment owner scopes requests_per_minute tokens_per_minute streams day_usd expires overlap_seconds"
-        " chunk_id strategy per_document".split()
+        " chunk_id strategy per_document answer".split()
     ),
 }
 """What each parameter and field names; None if it names nothing that could be hidden."""
