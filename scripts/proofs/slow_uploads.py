@@ -123,6 +123,9 @@ def prove_half_uploads(
 ) -> tuple[Sequence[int], list[str]]:
     """Send most of some files, then hang up. Return the memory in MB before, during and after, and errors."""
     with run_attacked(folder, workers, None) as attacked:
+        text = b"The lamp is lit at dusk.\n" * 20_000
+        upload = partial(attacked.request, "PUT", _path("large"), text, "text/plain")
+        attacked.expect_ok("upload", upload())  # opens the files of an index
         memory, descriptors = [attacked.get_memory_mb()], attacked.count_descriptors()
         with ExitStack() as stack:
             for number in range(uploads):
@@ -132,8 +135,7 @@ def prove_half_uploads(
                     _send(connection, b"x" * (1 << 20))
             time.sleep(3)  # longer than a fast client pauses
             memory.append(attacked.get_memory_mb())
-            text = b"The lamp is lit at dusk.\n" * 20_000
-            attacked.expect_ok("another upload", attacked.request("PUT", _path("large"), text, "text/plain"))
+            attacked.expect_ok("another upload", upload())
             attacked.expect_ok("healthz", attacked.request("GET", "/healthz"))
         _wait_until(lambda: attacked.count_descriptors() <= descriptors + 3 * workers)
         memory.append(attacked.get_memory_mb())

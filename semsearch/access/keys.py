@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..core.errors import InvalidError, NotFoundError, Remedy, UnauthorizedError
+from ..core.errors import ConflictError, InvalidError, NotFoundError, Remedy, UnauthorizedError
 from ..core.ports import KeyStore
 from ..core.types.access import AccessKey, Caller, KeyGrants
 from .secrets import Credential, format_key, hash_secret, is_equal, make_key_id, make_secret, parse_key
@@ -70,7 +70,7 @@ class AccessKeys:
 
         def give_secret(key: AccessKey) -> AccessKey:
             if not key.is_active(now):
-                raise InvalidError(
+                raise ConflictError(
                     f"the key {key.id} is revoked or expired, so it cannot be rotated; create another one"
                 )
             return replace(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core.types.access import find_owner
 from ..core.types.answers import Answer, ClosestPassage, Turn
 from ..core.types.escalations import OutboxMessage
 from ..core.types.sessions import AnswerRecord
@@ -49,7 +50,7 @@ class Escalation:
         entries = _build_transcript(self.turns, MAX_BODY_BYTES - len(_encode(envelope)))
         data["transcript"], data["transcript_complete"] = entries, len(entries) == len(self.turns)
         message_id = make_message_id(record.answer.id)
-        return OutboxMessage(message_id, record.owner, self.profile, _encode(envelope), record.created)
+        return OutboxMessage(message_id, find_owner(record.owner), self.profile, _encode(envelope), record.created)
 
 
 def _build_data(record: AnswerRecord, profile: str, public_url: str | None) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _build_data(record: AnswerRecord, profile: str, public_url: str | None) -> d
         "session_id": answer.session_id,
         "collection": record.collection,
         "profile": profile,
-        "owner": record.owner,
+        "owner": find_owner(record.owner),
         "question": record.question,
         "reason": answer.reason,
         "answer": answer.text,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semsearch.access.keys import UNAUTHORIZED, AccessKeys
 from semsearch.access.secrets import KEY_PATTERN, make_cookie_value, parse_cookie_value, parse_key
-from semsearch.core.errors import InvalidError, NotFoundError, UnauthorizedError
+from semsearch.core.errors import ConflictError, InvalidError, NotFoundError, UnauthorizedError
 from semsearch.core.types.access import AccessKey, CallerLimits, KeyGrants
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -138,7 +138,7 @@ def test_revoked_key_and_its_secrets_are_refused(keys: AccessKeys) -> None:
     keys.revoke(stored.id)
     assert not is_valid(keys, first)
     assert not is_valid(keys, second)
-    with pytest.raises(InvalidError, match="revoked"):
+    with pytest.raises(ConflictError, match="revoked"):
         keys.rotate(stored.id)
     with pytest.raises(NotFoundError):
         keys.revoke("000000000000")

@@ -122,7 +122,7 @@ VERB_HELP = {
         (0, 2, 7),
     ),
     "keys list": VerbHelp(("semsearch keys list --json",), (_DATA_DIR,), (0, 7)),
-    "keys rotate": VerbHelp(("semsearch keys rotate k3v9x0q2m7ab --overlap 1h",), (_DATA_DIR,), (0, 2, 3, 7)),
+    "keys rotate": VerbHelp(("semsearch keys rotate k3v9x0q2m7ab --overlap 1h",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
     "keys revoke": VerbHelp(("semsearch keys revoke k3v9x0q2m7ab",), (_DATA_DIR,), (0, 3, 7)),
     "feedback": VerbHelp(
         (

@@ -73,7 +73,7 @@ async def list_keys(service: ServiceDep, caller: CallerDep) -> Response:
     response_model=NewKeyView,
     responses={
         200: {"content": {"application/json": {"example": _NEW_KEY_EXAMPLE}}},
-        **error_responses("not_found", "locked", "storage"),
+        **error_responses("not_found", "conflict", "locked", "storage"),
     },
 )
 async def rotate_key(
