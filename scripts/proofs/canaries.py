@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from typing import Any
 import httpx
 from support.http_service import send_raw
 from support.upstream import CUT, ReceivedCall, ScriptedReply, Upstream, error_reply, run_upstream
+
+from semsearch.access.secrets import format_key, hash_secret
+from semsearch.core.types.access import ALL_SCOPES, AccessKey, KeyGrants
+from semsearch.storage.ledger.local.ledger import LocalLedger
 
 DEBUGGED_COMMAND = (
     "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stderr);"
@@ -44,6 +49,7 @@ ALLOWED: Mapping[str, str | None] = {
     "user of a base URL": None,
     "Authorization of a client": None,
     "cookie of a client": None,
+    "access key": None,
     "query string": None,
     "user of a request target": None,
     "upstream message about a key": None,
@@ -286,7 +292,18 @@ def _send_feedback(sweep: Sweep, client: httpx.Client, number: int) -> None:
 def _send_refused(sweep: Sweep, client: httpx.Client) -> None:
     """Send requests that no route serves, or that routes refuse, and read what the service says about itself."""
     query = sweep.tokens["query string"]
-    for path in ("/v1/collections", "/v1/usage", "/readyz", "/metrics", "/openapi.json", "/v1/collections/hb", "/nope"):
+    _send(sweep, client, "POST", "/v1/sign-in")
+    for path in (
+        "/v1/collections",
+        "/v1/keys",
+        "/v1/me",
+        "/v1/usage",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/v1/collections/hb",
+        "/nope",
+    ):
         _send(sweep, client, "GET", f"{path}?token={query}")
     _send(sweep, client, "GET", f"/v1/usage?by={query}")
     host = f"{client.base_url.host}:{client.base_url.port}"
@@ -298,6 +315,15 @@ def _send_refused(sweep: Sweep, client: httpx.Client) -> None:
             sweep.add("reply to raw bytes", send_raw(client, raw.encode()))
 
 
+def store_key(data_folder: Path, token: str) -> str:
+    """Store an access key whose secret contains the token, and return the key."""
+    secret = token.ljust(43, "A")
+    grants = KeyGrants("canaries", "local", ALL_SCOPES)
+    with closing(LocalLedger(data_folder)) as ledger:
+        ledger.add_key(AccessKey("c" * 12, grants, hash_secret(secret), time.time()))
+    return format_key("c" * 12, secret)
+
+
 def prove(folder: Path, rounds: int) -> tuple[Counter[str], list[str]]:
     """Run commands and requests, and search all that was written; return counts, and the errors."""
     sweep = Sweep()
@@ -305,7 +331,7 @@ def prove(folder: Path, rounds: int) -> tuple[Counter[str], list[str]]:
     with run_upstream(upstream), _watch_command_lines(sweep):
         environment = make_environment(folder, upstream.url, sweep.tokens)
         headers = {
-            "authorization": f"Bearer {sweep.tokens['Authorization of a client']}",
+            "authorization": f"Bearer {store_key(folder / 'data', sweep.tokens['access key'])}",
             "cookie": f"session={sweep.tokens['cookie of a client']}",
         }
         for number in range(rounds):
