@@ -60,8 +60,8 @@ class AnswerLog:
     ) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer.
 
-        With `escalation`, an escalated answer is also queued for its webhook. Of a request that is not recorded only the
-        session has the turn.
+        With `escalation`, an escalated answer is also queued for its webhook. Of a request that is not recorded, only
+        the turn is stored.
         """
         answer = replace(answer, session_id=request.session)
         record = AnswerRecord(

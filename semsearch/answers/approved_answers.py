@@ -14,6 +14,7 @@ from functools import partial
 
 from ..core.errors import ConflictError, InvalidError
 from ..core.names import make_id
+from ..core.types.access import find_owner
 from ..core.types.answer_requests import AnswerRequest
 from ..core.types.answers import (
     Answer,
@@ -67,7 +68,7 @@ def make_approved_answer(
     return ApprovedAnswer(
         id=answer.id,
         collection=record.collection,
-        owner=record.owner,
+        owner=find_owner(record.owner),
         question=validate_query(_choose_question(record) if question is None else question),
         text=answer.text,
         kind=answer.kind,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core.types.access import find_owner
 from ..core.types.answers import Answer, ClosestPassage, Turn
 from ..core.types.escalations import OutboxMessage
 from ..core.types.sessions import AnswerRecord
@@ -59,7 +60,7 @@ def _build_data(record: AnswerRecord, profile: str, public_url: str | None) -> d
         "session_id": answer.session_id,
         "collection": record.collection,
         "profile": profile,
-        "owner": record.owner,
+        "owner": find_owner(record.owner),
         "question": record.question,
         "reason": answer.reason,
         "answer": answer.text,

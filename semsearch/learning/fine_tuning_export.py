@@ -1,7 +1,7 @@
 """Export recorded answers and feedback as training files: collect, drop duplicates, screen, split, write."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,21 +93,21 @@ def export_training_data(
     options: ExportOptions,
     *,
     caller: Caller = LOCAL_CALLER,
-    approved_ids: frozenset[str] = frozenset(),
 ) -> ExportReport:
     """Write the training and held-out files and return what they hold.
 
-    Only answers of the caller are used, unless the options say all owners. `approved_ids` has the answers that a
-    person has approved.
+    Only answers of the caller are used, unless the options say all owners. Which of them are approved is known to a
+    caller with the scope `admin`.
     """
     if not 0 <= options.held_out <= 0.5:
         raise InvalidError(f"the share of held-out examples is between 0 and 0.5, not {options.held_out:g}")
     report = ExportReport(masked=options.masks)
     collection = library.open(options.collection, caller=caller)
+    approved_texts = _load_approved_texts(collection)
     built = [
         example
         for rated in _iter_rated_answers(library, collection, options, caller)
-        for example in _build_examples(library, collection, rated, options, approved_ids, report)
+        for example in _build_examples(library, collection, rated, options, approved_texts, report)
     ]
     unique = drop_duplicates(built)
     limited = limit_rated_examples(unique)
@@ -116,6 +116,13 @@ def export_training_data(
     report.screened = dict(screened)
     _write(library, examples, options, report)
     return report
+
+
+def _load_approved_texts(collection: Collection) -> dict[str, str]:
+    """Return the text of each intact approved answer by the id of the answer; none without the scope `admin`."""
+    if "admin" not in collection.caller.scopes:
+        return {}
+    return {approved.id: approved.text for approved in collection.approved_answers() if not approved.is_stale}
 
 
 def _iter_rated_answers(
@@ -133,12 +140,12 @@ def _build_examples(
     collection: Collection,
     rated: RatedAnswer,
     options: ExportOptions,
-    approved_ids: frozenset[str],
+    approved_texts: Mapping[str, str],
     report: ExportReport,
 ) -> Iterator[Example]:
     report.answers += 1
     if "chat" in options.kinds:
-        example = _build_chat_example(library, collection, rated, approved_ids)
+        example = _build_chat_example(library, collection, rated, approved_texts)
         if isinstance(example, Example):
             yield example
         else:
@@ -148,9 +155,9 @@ def _build_examples(
 
 
 def _build_chat_example(
-    library: Library, collection: Collection, rated: RatedAnswer, approved_ids: frozenset[str]
+    library: Library, collection: Collection, rated: RatedAnswer, approved_texts: Mapping[str, str]
 ) -> Example | str:
-    reason = choose_reason(rated, approved_ids)
+    reason = choose_reason(rated, approved_texts)
     if reason not in ("approved", "helpful", "supported"):
         return reason
     history = _load_history(library, rated)

@@ -13,6 +13,7 @@ from support.things import THINGS, ask, open_collection
 from semsearch import Caller, Library, text_source
 from semsearch.answers.citations import CitationResolver
 from semsearch.answers.support import skip_support_check
+from semsearch.collection import Collection
 from semsearch.core.errors import InvalidError
 from semsearch.core.types.answers import Passage, Sentence
 from semsearch.learning.fine_tuning_export import ExportOptions, ExportReport, export_training_data
@@ -207,3 +208,23 @@ def test_share_of_held_out_examples_is_bounded(library: Library, tmp_path: Path)
     with pytest.raises(InvalidError, match=r"between 0 and 0\.5, not 0\.9"):
         export(library, tmp_path / "out", held_out=0.9)
     assert not (tmp_path / "out").exists()
+
+
+def test_approved_answers_are_examples_unless_their_reviewer_changed_them(library: Library, tmp_path: Path) -> None:
+    """An approved excerpt needs no rating; an answer that is a copy of an approved one is none of its own."""
+    collection = open_collection(library)
+    backends = replace(
+        collection.backends,
+        answerer_deps=replace(collection.backends.answerer_deps, settings=replace(library.settings, chat_model=None)),
+    )
+    extractive = Collection(collection.name, backends)
+    lamp, boat = (extractive.ask(f"How often is the {thing} checked?") for thing in ("lamp", "boat"))
+    library.approve(lamp.id)
+    library.approve(boat.id, answer="Every four weeks [1].")
+    copy = extractive.ask("How often is the boat checked?")
+    assert copy.approved is not None
+    library.add_feedback(copy.id, helpful=True)
+    report, lines = export(library, tmp_path / "out", held_out=0.0, kinds=("chat",))
+    (example,) = lines["chat.train.jsonl"]
+    assert "The lamp is checked every" in example["messages"][-1]["content"]
+    assert report.skipped == {"changed by its reviewer": 1, "copy of an approved answer": 1}

@@ -195,3 +195,13 @@ def test_owner_removes_their_own_and_the_local_user_all(library: Library, collec
     library.remove_approval(own.id)
     with pytest.raises(NotFoundError, match="no approved answer"):
         library.remove_approval(own.id, caller=ann)
+
+
+def test_owner_whose_key_has_a_filter_is_named_and_removes_their_own(library: Library, collection: Collection) -> None:
+    """Their records are stored under another name, which nobody sees."""
+    collection.upsert([text_source("leave", LEAVE, metadata={"team": "hr"})])
+    ann = Caller("ann", filter={"team": "hr"})
+    approved = library.approve(library.open("hb", caller=ann).ask(QUESTION).id, caller=ann)
+    assert approved.owner == "ann"
+    library.remove_approval(approved.id, caller=ann)
+    assert collection.approved_answers() == []
