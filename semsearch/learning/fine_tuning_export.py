@@ -15,7 +15,7 @@ from ..library import Library
 from ..usage.pricing import PriceTable
 from ..usage.training_costs import choose_epochs, estimate_training
 from .chat_examples import build_chat_example, choose_reason
-from .recorded_sources import is_of_collection
+from .recorded_sources import iter_rated_answers
 from .splitting import SplitBy, split_examples
 from .training_examples import Example, ExampleKind, drop_duplicates, limit_rated_examples, screen
 from .training_files import (
@@ -130,9 +130,8 @@ def _iter_rated_answers(
 ) -> Iterator[RatedAnswer]:
     """Yield the recorded answers from this collection, by owner and id, so that the files do not depend on the time."""
     owner = None if options.all_owners else caller.record_owner
-    rated_answers = library.ledger.rated_answers(collection.name, options.since, owner)
-    of_collection = [rated for rated in rated_answers if is_of_collection(rated.record, collection)]
-    yield from sorted(of_collection, key=lambda rated: (rated.record.owner, rated.record.answer.id))
+    rated_answers = iter_rated_answers(library, collection, options.since, owner)
+    yield from sorted(rated_answers, key=lambda rated: (rated.record.owner, rated.record.answer.id))
 
 
 def _build_examples(

@@ -12,6 +12,7 @@ from ..core.types.gaps import Gap, GapReason
 from ..library import Library
 from .failed_questions import FailedQuestion, collect_failed_questions
 from .question_clusters import SIMILAR, cluster_vectors, embed_questions, find_central_row
+from .recorded_sources import iter_rated_answers
 
 DEFAULT_GAPS = 20
 MAX_GAPS = 200
@@ -44,7 +45,7 @@ def find_gaps(
     collection = open_for_reports(library, name, caller)
     if verify:
         caller.check_scope("ask")
-    questions = collect_failed_questions(library.ledger.rated_answers(name, since))
+    questions = collect_failed_questions(iter_rated_answers(library, collection, since))
     min_owners = MIN_OWNERS if library.ledger.has_several_owners() else 1
     gaps = _cluster_questions(collection, questions, min_owners)[:limit]
     if "search" in caller.scopes:  # no scope includes another

@@ -165,6 +165,14 @@ def test_support_report_counts_by_topic_and_hides_topics_of_one_owner(library: L
     ]
 
 
+def test_questions_to_a_deleted_collection_are_in_no_report(library: Library) -> None:
+    """A new collection of the same name begins without any."""
+    ask(library, ANN, "Where is the secret laboratory of ann?", "How long is parental leave?")
+    library.delete(NAME)
+    library.create(NAME).upsert([LEAVE])
+    assert (list_questions(library), report_support(library, NAME)) == ([], [])
+
+
 def _copy_record(record: AnswerRecord, answer_id: str, owner: str, question: str) -> AnswerRecord:
     answer = replace(record.answer, id=answer_id)
     return replace(record, answer=answer, owner=owner, question=question, search_question=question)
