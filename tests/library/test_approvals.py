@@ -95,6 +95,7 @@ def test_reviewer_may_change_question_and_text(library: Library, collection: Col
     assert (approved.text, approved.sentences[0].support) == ("Yes, 26 weeks. [1]", "not_checked")
     returned = collection.ask("is there leave for fathers")
     assert (returned.text, returned.citations[0].quote) == ("Yes, 26 weeks. [1]", LEAVE)
+    assert (answer.kind, approved.kind, returned.kind) == ("excerpt", "generated", "generated")
     for text in ("Half a year [2].", "  ", "x" * 20_001):
         with pytest.raises(InvalidError):
             library.approve(answer.id, answer=text)
