@@ -110,7 +110,8 @@ def export_training_data(
         for example in _build_examples(library, collection, rated, options, approved_texts, report)
     ]
     unique = drop_duplicates(built)
-    limited = limit_rated_examples(unique)
+    is_of_several = options.all_owners and library.ledger.has_several_owners()
+    limited = limit_rated_examples(unique) if is_of_several else unique
     examples, screened = screen(limited, masks=options.masks)
     report.duplicates, report.limited = len(built) - len(unique), len(unique) - len(limited)
     report.screened = dict(screened)

@@ -165,7 +165,9 @@ def test_false_ratings_of_another_key_do_not_enter(library: Library, tmp_path: P
     for number in range(1_000):
         forged = replace(record.answer, id=f"ans_{number}")
         question = f"{record.question} {number}"
-        forged_record = replace(record, answer=forged, question=question, search_question=question)
+        forged_record = replace(
+            record, answer=forged, question=question, search_question=question, created=record.created + 1
+        )
         library.ledger.record_answer(forged_record, None)
         library.add_feedback(forged.id, helpful=True, right_chunk_id=wrong_chunk, caller=STRANGER)
     assert export(library, tmp_path / "after", held_out=0.0)[1] == before
@@ -173,6 +175,9 @@ def test_false_ratings_of_another_key_do_not_enter(library: Library, tmp_path: P
     assert report.limited > 0
     assert len(lines["chat.train.jsonl"]) == MAX_RATED_EXAMPLES_PER_OWNER + 2
     assert len(lines["embedding.train.jsonl"]) <= MAX_RATED_EXAMPLES_PER_OWNER + 3
+    start = record.created + 1e-9  # only the false ratings are of this period
+    _, lines = export(library, tmp_path / "later", held_out=0.0, all_owners=True, kinds=("embedding",), since=start)
+    assert len(lines["embedding.train.jsonl"]) <= MAX_RATED_EXAMPLES_PER_OWNER
 
 
 def test_follow_up_has_its_conversation(library: Library, server: FineTuningServer, tmp_path: Path) -> None:
