@@ -50,7 +50,7 @@ class Escalation:
         entries = _build_transcript(self.turns, MAX_BODY_BYTES - len(_encode(envelope)))
         data["transcript"], data["transcript_complete"] = entries, len(entries) == len(self.turns)
         message_id = make_message_id(record.answer.id)
-        return OutboxMessage(message_id, record.owner, self.profile, _encode(envelope), record.created)
+        return OutboxMessage(message_id, find_owner(record.owner), self.profile, _encode(envelope), record.created)
 
 
 def _build_data(record: AnswerRecord, profile: str, public_url: str | None) -> dict[str, Any]:
