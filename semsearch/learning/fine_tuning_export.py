@@ -15,6 +15,7 @@ from ..library import Library
 from ..usage.pricing import PriceTable
 from ..usage.training_costs import choose_epochs, estimate_training
 from .chat_examples import build_chat_example, choose_reason
+from .gaps import open_for_reports
 from .recorded_sources import iter_rated_answers
 from .splitting import SplitBy, split_examples
 from .training_examples import Example, ExampleKind, drop_duplicates, limit_rated_examples, screen
@@ -96,13 +97,14 @@ def export_training_data(
 ) -> ExportReport:
     """Write the training and held-out files and return what they hold.
 
-    Only answers of the caller are used, unless the options say all owners. Which of them are approved is known to a
-    caller with the scope `admin`.
+    Only answers of the caller are used, unless the options say all owners; ForbiddenError then without the scope
+    `admin`, or if the caller has a filter. Which of them are approved is known to a caller with this scope.
     """
     if not 0 <= options.held_out <= 0.5:
         raise InvalidError(f"the share of held-out examples is between 0 and 0.5, not {options.held_out:g}")
     report = ExportReport(masked=options.masks)
-    collection = library.open(options.collection, caller=caller)
+    name = options.collection
+    collection = open_for_reports(library, name, caller) if options.all_owners else library.open(name, caller=caller)
     approved_texts = _load_approved_texts(collection)
     built = [
         example

@@ -14,7 +14,7 @@ from semsearch import Caller, Library, text_source
 from semsearch.answers.citations import CitationResolver
 from semsearch.answers.support import skip_support_check
 from semsearch.collection import Collection
-from semsearch.core.errors import InvalidError
+from semsearch.core.errors import ForbiddenError, InvalidError
 from semsearch.core.types.answers import Passage, Sentence
 from semsearch.learning.fine_tuning_export import ExportOptions, ExportReport, export_training_data
 from semsearch.learning.training_examples import MAX_RATED_EXAMPLES_PER_OWNER
@@ -233,3 +233,12 @@ def test_approved_answers_are_examples_unless_their_reviewer_changed_them(librar
     (example,) = lines["chat.train.jsonl"]
     assert "The lamp is checked every" in example["messages"][-1]["content"]
     assert report.skipped == {"changed by its reviewer": 1, "copy of an approved answer": 1}
+
+
+def test_answers_of_all_owners_are_for_administrators_without_a_filter(library: Library, tmp_path: Path) -> None:
+    """As content gaps are."""
+    options = ExportOptions(tmp_path / "out", "default", all_owners=True)
+    for caller in (Caller("eve", scopes=frozenset(("search", "ask"))), Caller("eve", filter={"team": "all"})):
+        with pytest.raises(ForbiddenError):
+            export_training_data(library, options, caller=caller)
+    assert not options.folder.exists()
