@@ -197,10 +197,13 @@ def test_follow_up_has_its_conversation(library: Library, server: FineTuningServ
 
 def test_documents_outside_the_filter_of_a_caller_are_not_exported(library: Library, tmp_path: Path) -> None:
     """Neither as a cited source, nor as another passage of a prompt, nor as a negative of a triplet."""
-    for thing in THINGS[:4]:
-        library.add_feedback(ask(library, thing).id, helpful=True)
     narrow = Caller("local", filter={"uri": {"$in": ["lamp.txt", "boat.txt", "chapel.txt", "well.txt", "lift.txt"]}})
-    options = ExportOptions(tmp_path / "out", "default", held_out=0.0, all_owners=True)
+    for thing in THINGS[:4]:  # answers of this caller, from documents that they do not see any more
+        answer = ask(library, thing)
+        record = replace(library.get_answer(answer.id)[0], owner=narrow.record_owner)
+        library.ledger.record_answer(record, None)
+        library.add_feedback(answer.id, helpful=True, caller=narrow)
+    options = ExportOptions(tmp_path / "out", "default", held_out=0.0)
     report = export_training_data(library, options, caller=narrow)
     text = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert report.skipped == {"sources have changed": 2}
