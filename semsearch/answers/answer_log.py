@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..core.errors import LockedError, NotFoundError, Remedy, StorageError
 from ..core.ports import Ledger, Store
 from ..core.types.answer_requests import AnswerRequest
-from ..core.types.answers import Answer, Citation
+from ..core.types.answers import Answer, Citation, Turn
 from ..core.types.filters import Filter
 from ..core.types.sessions import AnswerRecord, CitationChange, Session
 from .citations import detect_citation_change
@@ -29,8 +29,6 @@ class AnswerLog:
     collection: str
     visible_collections: frozenset[str] | None = None
     """Of the caller; None is all. A session of another one is treated as absent."""
-    is_recording: bool = True
-    """False for questions that are asked to test the collection, and that no report may count."""
 
     def create_session(self, profile: str | None) -> Session:
         """Begin a session."""
@@ -62,21 +60,28 @@ class AnswerLog:
     ) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer.
 
-        With `escalation`, an escalated answer is also queued for its webhook.
+        With `escalation`, an escalated answer is also queued for its webhook. Of a request that is not recorded, only
+        the turn is stored.
         """
         answer = replace(answer, session_id=request.session)
-        if not self.is_recording:
-            return answer
         record = AnswerRecord(
             answer, self.owner, self.collection, request.question, searched_text, prompt_version, time.time()
         )
         turn = make_turn(request.question, answer) if request.session is not None and answer.complete else None
         message = escalation.build_message(record) if escalation is not None and answer.escalated else None
         try:
+            if not request.is_recorded:
+                return await self._append_turn(answer, turn)
             is_queued = await asyncio.to_thread(self.ledger.record_answer, record, turn, message)
         except (StorageError, LockedError, NotFoundError) as exc:
             return replace(answer, warnings=(*answer.warnings, f"this answer was not recorded: {exc}"))
         return answer if is_queued else replace(answer, warnings=(*answer.warnings, NOT_QUEUED_WARNING))
+
+    async def _append_turn(self, answer: Answer, turn: Turn | None) -> Answer:
+        """Add the turn of an answer that is not recorded to its session, and return the answer."""
+        if turn is not None and answer.session_id is not None:
+            await asyncio.to_thread(self.ledger.append_turn, self.owner, answer.session_id, turn)
+        return answer
 
     def detect_citation_changes(self, citations: Iterable[Citation], filter: Filter | None) -> list[CitationChange]:
         """Return the change of each citation whose quote is no longer at its offsets in the documents that pass."""

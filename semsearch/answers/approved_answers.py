@@ -14,6 +14,7 @@ from functools import partial
 
 from ..core.errors import ConflictError, InvalidError
 from ..core.names import make_id
+from ..core.types.access import find_owner
 from ..core.types.answer_requests import AnswerRequest
 from ..core.types.answers import (
     Answer,
@@ -67,7 +68,7 @@ def make_approved_answer(
     return ApprovedAnswer(
         id=answer.id,
         collection=record.collection,
-        owner=record.owner,
+        owner=find_owner(record.owner),
         question=validate_query(_choose_question(record) if question is None else question),
         text=answer.text,
         kind=answer.kind,
@@ -91,7 +92,10 @@ def _choose_question(record: AnswerRecord) -> str:
 
 
 def _replace_text(answer: Answer, text: str) -> Answer:
-    """Return the answer with a text of its reviewer; a text without citation numbers gets those of the answer."""
+    """Return the answer with a text of its reviewer; a text without citation numbers gets those of the answer.
+
+    It is no excerpt any more: an excerpt is copied from the documents.
+    """
     text = clean(text).strip()
     if not text or len(text) > MAX_TEXT_CHARACTERS:
         raise InvalidError(f"the answer has {len(text):,} characters; it needs 1 to {MAX_TEXT_CHARACTERS:,}")
@@ -103,7 +107,7 @@ def _replace_text(answer: Answer, text: str) -> Answer:
         markers, text = known, f"{text} {''.join(f'[{marker}]' for marker in known)}".strip()
     citations = tuple(citation for citation in answer.citations if citation.marker in markers)
     sentence = AnswerSentence(text, "not_checked", tuple(markers))
-    return replace(answer, text=text, sentences=(sentence,), citations=citations)
+    return replace(answer, text=text, kind="generated", sentences=(sentence,), citations=citations)
 
 
 def _check_citations(

@@ -297,20 +297,17 @@ def _add_answer(result: QuestionResult, variant: Variant, judged_query: JudgedQu
 
 def _ask_question(variant: Variant, judged_query: JudgedQuery) -> tuple[Answer, Usage]:
     """Return the answer to a question, and its usage including the earlier questions of its history."""
-    collection, k, options = variant.answer_collection, variant.k, variant.options
+    collection = variant.answer_collection
+    request = AnswerRequest("?", k=variant.k, options=variant.options, ignores_approved=True, is_recorded=False)
     if not judged_query.history:
-        answer = collection.ask(AnswerRequest(judged_query.query, k=k, options=options, ignores_approved=True))
+        answer = collection.ask(replace(request, question=judged_query.query))
         return answer, answer.usage
     session = collection.create_session().id
     try:
         questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
-        requests = [
-            AnswerRequest(question, k=k, options=options, session=session, ignores_approved=True)
-            for question in questions
-        ]
-        answers = [collection.ask(request) for request in requests]
+        answers = [collection.ask(replace(request, question=question, session=session)) for question in questions]
     finally:
-        collection.backends.ledger.delete_session(collection.caller.owner, session)
+        collection.backends.ledger.delete_session(collection.caller.record_owner, session)
     return answers[-1], sum((answer.usage for answer in answers), Usage())
 
 

@@ -6,7 +6,7 @@ same data give the same file.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ..answers.history import truncate_history
@@ -32,21 +32,33 @@ NEIGHBOUR_CHUNKS = 1
 """As the answerer with a chat model adds them."""
 
 Skipped = Literal[
-    "not answered", "rated as wrong", "not rated, and not wholly supported", "sources have changed", "not cited in full"
+    "not answered",
+    "rated as wrong",
+    "not rated, and not wholly supported",
+    "copy of an approved answer",
+    "changed by its reviewer",
+    "sources have changed",
+    "not cited in full",
 ]
 
 _FINAL_PUNCTUATION = re.compile(r"[.!?…。！？]*\Z")
 
 
-def choose_reason(rated: RatedAnswer, approved_ids: frozenset[str]) -> Reason | Skipped:
-    """Return why an answer is an example, or why it is none. A sentence that its sources contradict never is one."""
+def choose_reason(rated: RatedAnswer, approved_texts: Mapping[str, str]) -> Reason | Skipped:
+    """Return why an answer is an example, or why it is none. A sentence that its sources contradict never is one.
+
+    `approved_texts` has the text that was approved by the id of its answer. A text of a reviewer has no sentences with
+    citations of their own, so neither it nor the text that it replaces is an example.
+    """
     answer, feedback = rated.record.answer, rated.feedback
     if not answer.answered:  # "helpful" may be said of the passages that were shown instead
         return "not answered"
     if feedback is not None and (feedback.helpful is False or feedback.wrong_marker is not None):
         return "rated as wrong"
-    if answer.id in approved_ids:
-        return "approved"
+    if answer.approved is not None:
+        return "copy of an approved answer"
+    if answer.id in approved_texts:
+        return "approved" if approved_texts[answer.id] == answer.text else "changed by its reviewer"
     verdicts = {sentence.support for sentence in answer.sentences}
     if not answer.complete or verdicts & {"unsupported", "contradicted"}:
         return "not rated, and not wholly supported"

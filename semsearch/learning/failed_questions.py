@@ -14,6 +14,9 @@ MAX_QUESTIONS = 5_000
 MAX_QUESTIONS_PER_OWNER = 1_000
 """The last ones of each, so that one owner cannot displace the others."""
 
+REFUSALS = ("forbidden_topic", "person_requested")
+"""Reasons for which no document is missing: no search was made."""
+
 _FAILED_VERDICTS = ("unsupported", "contradicted")
 
 
@@ -54,6 +57,8 @@ def collect_failed_questions(answers: Iterable[RatedAnswer]) -> list[FailedQuest
 def find_gap_reason(rated: RatedAnswer) -> GapReason | None:
     """Return why an answer is no good one; None if it is. What its owner said counts more than what was verified."""
     answer, feedback = rated.record.answer, rated.feedback
+    if answer.reason in REFUSALS:
+        return None
     if not answer.answered:
         return None if feedback and feedback.helpful else answer.reason or "low_score"
     if feedback is not None and feedback.helpful is False:

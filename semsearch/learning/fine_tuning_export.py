@@ -1,7 +1,7 @@
 """Export recorded answers and feedback as training files: collect, drop duplicates, screen, split, write."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from ..library import Library
 from ..usage.pricing import PriceTable
 from ..usage.training_costs import choose_epochs, estimate_training
 from .chat_examples import build_chat_example, choose_reason
-from .recorded_sources import is_of_collection
+from .gaps import open_for_reports
+from .recorded_sources import iter_rated_answers
 from .splitting import SplitBy, split_examples
 from .training_examples import Example, ExampleKind, drop_duplicates, limit_rated_examples, screen
 from .training_files import (
@@ -93,24 +94,26 @@ def export_training_data(
     options: ExportOptions,
     *,
     caller: Caller = LOCAL_CALLER,
-    approved_ids: frozenset[str] = frozenset(),
 ) -> ExportReport:
     """Write the training and held-out files and return what they hold.
 
-    Only answers of the caller are used, unless the options say all owners. `approved_ids` has the answers that a
-    person has approved.
+    Only answers of the caller are used, unless the options say all owners; ForbiddenError then without the scope
+    `admin`, or if the caller has a filter. Which of them are approved is known to a caller with this scope.
     """
     if not 0 <= options.held_out <= 0.5:
         raise InvalidError(f"the share of held-out examples is between 0 and 0.5, not {options.held_out:g}")
     report = ExportReport(masked=options.masks)
-    collection = library.open(options.collection, caller=caller)
+    name = options.collection
+    collection = open_for_reports(library, name, caller) if options.all_owners else library.open(name, caller=caller)
+    approved_texts = _load_approved_texts(collection)
     built = [
         example
         for rated in _iter_rated_answers(library, collection, options, caller)
-        for example in _build_examples(library, collection, rated, options, approved_ids, report)
+        for example in _build_examples(library, collection, rated, options, approved_texts, report)
     ]
     unique = drop_duplicates(built)
-    limited = limit_rated_examples(unique)
+    is_of_several = options.all_owners and library.ledger.has_several_owners()
+    limited = limit_rated_examples(unique) if is_of_several else unique
     examples, screened = screen(limited, masks=options.masks)
     report.duplicates, report.limited = len(built) - len(unique), len(unique) - len(limited)
     report.screened = dict(screened)
@@ -118,14 +121,20 @@ def export_training_data(
     return report
 
 
+def _load_approved_texts(collection: Collection) -> dict[str, str]:
+    """Return the text of each intact approved answer by the id of the answer; none without the scope `admin`."""
+    if "admin" not in collection.caller.scopes:
+        return {}
+    return {approved.id: approved.text for approved in collection.approved_answers() if not approved.is_stale}
+
+
 def _iter_rated_answers(
     library: Library, collection: Collection, options: ExportOptions, caller: Caller
 ) -> Iterator[RatedAnswer]:
     """Yield the recorded answers from this collection, by owner and id, so that the files do not depend on the time."""
     owner = None if options.all_owners else caller.record_owner
-    rated_answers = library.ledger.rated_answers(collection.name, options.since, owner)
-    of_collection = [rated for rated in rated_answers if is_of_collection(rated.record, collection)]
-    yield from sorted(of_collection, key=lambda rated: (rated.record.owner, rated.record.answer.id))
+    rated_answers = iter_rated_answers(library, collection, options.since, owner)
+    yield from sorted(rated_answers, key=lambda rated: (rated.record.owner, rated.record.answer.id))
 
 
 def _build_examples(
@@ -133,12 +142,12 @@ def _build_examples(
     collection: Collection,
     rated: RatedAnswer,
     options: ExportOptions,
-    approved_ids: frozenset[str],
+    approved_texts: Mapping[str, str],
     report: ExportReport,
 ) -> Iterator[Example]:
     report.answers += 1
     if "chat" in options.kinds:
-        example = _build_chat_example(library, collection, rated, approved_ids)
+        example = _build_chat_example(library, collection, rated, approved_texts)
         if isinstance(example, Example):
             yield example
         else:
@@ -148,9 +157,9 @@ def _build_examples(
 
 
 def _build_chat_example(
-    library: Library, collection: Collection, rated: RatedAnswer, approved_ids: frozenset[str]
+    library: Library, collection: Collection, rated: RatedAnswer, approved_texts: Mapping[str, str]
 ) -> Example | str:
-    reason = choose_reason(rated, approved_ids)
+    reason = choose_reason(rated, approved_texts)
     if reason not in ("approved", "helpful", "supported"):
         return reason
     history = _load_history(library, rated)

@@ -4,19 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..answers.answer_log import AnswerLog
-from ..answers.requests import validate_answer_request
 from ..collection import Collection
-from ..collection.answering import stream_recorded_answer
 from ..core.errors import ForbiddenError, InvalidError
 from ..core.types.access import LOCAL_CALLER, Caller
 from ..core.types.answer_requests import AnswerRequest
-from ..core.types.answers import Answer
 from ..core.types.gaps import Gap, GapReason
-from ..core.types.usage import RequestContext
 from ..library import Library
 from .failed_questions import FailedQuestion, collect_failed_questions
 from .question_clusters import SIMILAR, cluster_vectors, embed_questions, find_central_row
+from .recorded_sources import iter_rated_answers
 
 DEFAULT_GAPS = 20
 MAX_GAPS = 200
@@ -49,7 +45,7 @@ def find_gaps(
     collection = open_for_reports(library, name, caller)
     if verify:
         caller.check_scope("ask")
-    questions = collect_failed_questions(library.ledger.rated_answers(name, since))
+    questions = collect_failed_questions(iter_rated_answers(library, collection, since))
     min_owners = MIN_OWNERS if library.ledger.has_several_owners() else 1
     gaps = _cluster_questions(collection, questions, min_owners)[:limit]
     if "search" in caller.scopes:  # no scope includes another
@@ -101,18 +97,6 @@ def _make_gap(text: str, questions: Sequence[FailedQuestion], *, has_cap: bool) 
 
 def _is_closed(collection: Collection, gap: Gap) -> bool:
     """Return whether the question is answered now, from another source than those of rejected answers."""
-    answer = collection.backends.loop.wait(_ask_unrecorded(collection, gap.question))
+    answer = collection.ask(AnswerRequest(gap.question, is_recorded=False))  # else it would be a question of an owner
     quotes = {(citation.uri, citation.quote) for citation in answer.citations}
     return answer.answered and not quotes <= gap.rejected_quotes
-
-
-async def _ask_unrecorded(collection: Collection, question: str) -> Answer:
-    """Return the answer to a question of the caller. It is not recorded: it would count as a question of an owner."""
-    backends, caller = collection.backends, collection.caller
-    answer_log = AnswerLog(backends.ledger, backends.store, caller.owner, collection.name, is_recording=False)
-    context = RequestContext("query", caller.owner, caller.key, collection.name, key_budget=caller.budget)
-    request = validate_answer_request(AnswerRequest(question))
-    async for event in stream_recorded_answer(request, None, None, backends, answer_log, context):
-        last_event = event
-    assert isinstance(last_event, Answer)
-    return last_event

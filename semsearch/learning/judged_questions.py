@@ -14,6 +14,7 @@ from .failed_questions import normalize_question
 from .gaps import MIN_OWNERS, open_for_reports
 from .judgements import GRADES, Judgement, JudgementFinder
 from .question_clusters import NEAR_IDENTICAL, cluster_vectors, embed_questions, find_central_row
+from .recorded_sources import iter_rated_answers
 
 DEFAULT_HELD_OUT = 0.2
 
@@ -45,7 +46,7 @@ def make_judged_questions(
     collection = open_for_reports(library, name, caller) if all_owners else library.open(name, caller=caller)
     owner = None if all_owners else caller.record_owner
     judged, finder = dict[tuple[str, str], tuple[str, list[Judgement]]](), JudgementFinder(collection)
-    for rated in library.ledger.rated_answers(name, since, owner):
+    for rated in iter_rated_answers(library, collection, since, owner):
         if judgements := finder.find(rated):
             record = rated.record
             key = record.owner, normalize_question(record.search_question)

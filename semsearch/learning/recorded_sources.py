@@ -1,12 +1,14 @@
-"""Load the chunks that a recorded answer was written from, as they are now and as a caller may see them."""
+"""Load recorded answers, and the chunks that they were written from, as they are now and as a caller may see them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from ..collection import Collection
 from ..core.errors import StorageError
+from ..core.types.rated_answers import RatedAnswer
 from ..core.types.search import StoredChunk
 from ..core.types.sessions import AnswerRecord
+from ..library import Library
 
 
 def load_chunks(collection: Collection, chunk_ids: Iterable[int]) -> dict[int, StoredChunk]:
@@ -19,10 +21,12 @@ def load_chunks(collection: Collection, chunk_ids: Iterable[int]) -> dict[int, S
         return {}
 
 
-def is_of_collection(record: AnswerRecord, collection: Collection) -> bool:
-    """Return whether the answer is from this collection, and not from a deleted one of the same name."""
-    created_at = datetime.fromisoformat(collection.backends.store.created_at()).timestamp()
-    return record.collection == collection.name and created_at <= record.created
+def iter_rated_answers(
+    library: Library, collection: Collection, since: float, owner: str | None = None
+) -> Iterator[RatedAnswer]:
+    """Yield the answers from this collection in order of time, without those of a deleted one of the same name."""
+    created = datetime.fromisoformat(collection.backends.store.created_at()).timestamp()
+    return library.ledger.rated_answers(collection.name, max(since, created), owner)
 
 
 def load_hits(collection: Collection, record: AnswerRecord) -> list[tuple[StoredChunk, float]]:

@@ -11,6 +11,7 @@ from ..core.types.search import Hit
 from ..library import Library
 from .failed_questions import find_gap_reason
 from .gaps import MIN_OWNERS, open_for_reports
+from .recorded_sources import iter_rated_answers
 
 OTHER_TOPICS = "(other)"
 """Topics that too few owners asked about."""
@@ -41,10 +42,10 @@ def report_support(
     >>> [(row.topic, row.questions, row.answered) for row in report_support(library, "handbook")]
     [('docs', 1, 1)]
     """
-    open_for_reports(library, name, caller)
+    collection = open_for_reports(library, name, caller)
     min_owners = MIN_OWNERS if library.ledger.has_several_owners() else 1
     groups: dict[tuple[str, str], tuple[TopicCounts, set[str]]] = {}
-    for rated in library.ledger.rated_answers(name, since):
+    for rated in iter_rated_answers(library, collection, since):
         week, topic = format_week(rated.record.created), find_topic(rated.record.answer)
         counts, owners = groups.setdefault((week, topic), (TopicCounts(week, topic), set()))
         _add_answer(counts, rated)

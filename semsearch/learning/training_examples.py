@@ -13,7 +13,7 @@ Reason = Literal["approved", "helpful", "supported"]
 """Why an answer is an example: a person approved it, its owner rated it, or each sentence is wholly supported."""
 
 MAX_RATED_EXAMPLES_PER_OWNER = 100
-"""Of one kind, where several owners contribute: examples that rest on the ratings of one owner alone."""
+"""Of one kind, in an export of several owners: examples that rest on the ratings of one owner alone."""
 
 _REASON_ORDER: tuple[Reason, ...] = ("approved", "helpful", "supported")
 
@@ -72,9 +72,7 @@ def drop_duplicates(examples: Iterable[Example]) -> list[Example]:
 
 
 def limit_rated_examples(examples: Sequence[Example]) -> list[Example]:
-    """Return the examples; of several owners each may add a limited number that rest on their ratings alone."""
-    if len({example.owner for example in examples}) < 2:
-        return list(examples)
+    """Return the examples; each owner may add a limited number that rest on their ratings alone."""
     counts: Counter[tuple[str, str]] = Counter()
     kept = []
     for example in examples:

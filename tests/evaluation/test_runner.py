@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.webhook_receiver import write_secret
 
 from semsearch import Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import BudgetError, InvalidError
 from semsearch.core.settings import Settings
-from semsearch.core.types.answer_requests import AnswerRequest
+from semsearch.core.types.answer_requests import AnswerRequest, GenerationOptions
 from semsearch.core.types.answers import Answer
 from semsearch.evaluation.datasets import JudgedQuery
 from semsearch.evaluation.metrics import Ratio
@@ -124,6 +125,29 @@ def test_excerpts_are_answers_and_passages_are_refusals(tmp_path: Path) -> None:
     for outcome in (leave, sheep):
         assert outcome.counts == {"citation_precision": Ratio(1, 1), "citation_recall": Ratio(1, 1)}
     assert galaxy.counts == {"refusal_precision": Ratio(1, 1), "refusal_recall": Ratio(1, 1)}
+
+
+def test_questions_of_an_evaluation_are_not_recorded_or_escalated(tmp_path: Path) -> None:
+    """Reports and training data have no test questions, and no person is told of them; follow-ups have a history."""
+    write_secret(tmp_path)
+    config = tmp_path / "desk.toml"
+    config.write_text(
+        '[profiles.desk]\non_no_answer = "escalate"\nwebhook_url = "http://127.0.0.1:1/"\n'
+        'webhook_secret_file = "webhook.secret"\n'
+    )
+    judged = [
+        JudgedQuery("1", "Who painted the Mona Lisa?", {}, answerable=False),
+        JudgedQuery("2", "How many weeks is it?", {"a.txt": 1}, history=("How long is parental leave?",)),
+    ]
+    with Library(tmp_path / "indexes", settings=Settings.load({}, folder=tmp_path, config=config)) as library:
+        collection = library.create("book")
+        collection.upsert([text_source("a.txt", "Parental leave is 26 weeks. Sheep graze around the tower.")])
+        variant = Variant("desk", collection, collection, options=GenerationOptions(profile="desk"))
+        outcomes = evaluate_variants([variant], judged, ask=True)[0].outcomes
+        assert [outcome.counts["citation_recall"] for outcome in outcomes[1:]] == [Ratio(1, 1)]
+        assert list(library.ledger.rated_answers("book")) == []
+        assert library.ledger.claim_messages(10, 60.0) == []
+        assert library.sessions() == []
 
 
 class RefusedCollection(Collection):

@@ -13,7 +13,8 @@ from support.things import THINGS, ask, open_collection
 from semsearch import Caller, Library, text_source
 from semsearch.answers.citations import CitationResolver
 from semsearch.answers.support import skip_support_check
-from semsearch.core.errors import InvalidError
+from semsearch.collection import Collection
+from semsearch.core.errors import ForbiddenError, InvalidError
 from semsearch.core.types.answers import Passage, Sentence
 from semsearch.learning.fine_tuning_export import ExportOptions, ExportReport, export_training_data
 from semsearch.learning.training_examples import MAX_RATED_EXAMPLES_PER_OWNER
@@ -164,7 +165,9 @@ def test_false_ratings_of_another_key_do_not_enter(library: Library, tmp_path: P
     for number in range(1_000):
         forged = replace(record.answer, id=f"ans_{number}")
         question = f"{record.question} {number}"
-        forged_record = replace(record, answer=forged, question=question, search_question=question)
+        forged_record = replace(
+            record, answer=forged, question=question, search_question=question, created=record.created + 1
+        )
         library.ledger.record_answer(forged_record, None)
         library.add_feedback(forged.id, helpful=True, right_chunk_id=wrong_chunk, caller=STRANGER)
     assert export(library, tmp_path / "after", held_out=0.0)[1] == before
@@ -172,6 +175,9 @@ def test_false_ratings_of_another_key_do_not_enter(library: Library, tmp_path: P
     assert report.limited > 0
     assert len(lines["chat.train.jsonl"]) == MAX_RATED_EXAMPLES_PER_OWNER + 2
     assert len(lines["embedding.train.jsonl"]) <= MAX_RATED_EXAMPLES_PER_OWNER + 3
+    start = record.created + 1e-9  # only the false ratings are of this period
+    _, lines = export(library, tmp_path / "later", held_out=0.0, all_owners=True, kinds=("embedding",), since=start)
+    assert len(lines["embedding.train.jsonl"]) <= MAX_RATED_EXAMPLES_PER_OWNER
 
 
 def test_follow_up_has_its_conversation(library: Library, server: FineTuningServer, tmp_path: Path) -> None:
@@ -191,10 +197,13 @@ def test_follow_up_has_its_conversation(library: Library, server: FineTuningServ
 
 def test_documents_outside_the_filter_of_a_caller_are_not_exported(library: Library, tmp_path: Path) -> None:
     """Neither as a cited source, nor as another passage of a prompt, nor as a negative of a triplet."""
-    for thing in THINGS[:4]:
-        library.add_feedback(ask(library, thing).id, helpful=True)
     narrow = Caller("local", filter={"uri": {"$in": ["lamp.txt", "boat.txt", "chapel.txt", "well.txt", "lift.txt"]}})
-    options = ExportOptions(tmp_path / "out", "default", held_out=0.0, all_owners=True)
+    for thing in THINGS[:4]:  # answers of this caller, from documents that they do not see any more
+        answer = ask(library, thing)
+        record = replace(library.get_answer(answer.id)[0], owner=narrow.record_owner)
+        library.ledger.record_answer(record, None)
+        library.add_feedback(answer.id, helpful=True, caller=narrow)
+    options = ExportOptions(tmp_path / "out", "default", held_out=0.0)
     report = export_training_data(library, options, caller=narrow)
     text = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert report.skipped == {"sources have changed": 2}
@@ -207,3 +216,32 @@ def test_share_of_held_out_examples_is_bounded(library: Library, tmp_path: Path)
     with pytest.raises(InvalidError, match=r"between 0 and 0\.5, not 0\.9"):
         export(library, tmp_path / "out", held_out=0.9)
     assert not (tmp_path / "out").exists()
+
+
+def test_approved_answers_are_examples_unless_their_reviewer_changed_them(library: Library, tmp_path: Path) -> None:
+    """An approved excerpt needs no rating; an answer that is a copy of an approved one is none of its own."""
+    collection = open_collection(library)
+    backends = replace(
+        collection.backends,
+        answerer_deps=replace(collection.backends.answerer_deps, settings=replace(library.settings, chat_model=None)),
+    )
+    extractive = Collection(collection.name, backends)
+    lamp, boat = (extractive.ask(f"How often is the {thing} checked?") for thing in ("lamp", "boat"))
+    library.approve(lamp.id)
+    library.approve(boat.id, answer="Every four weeks [1].")
+    copy = extractive.ask("How often is the boat checked?")
+    assert copy.approved is not None
+    library.add_feedback(copy.id, helpful=True)
+    report, lines = export(library, tmp_path / "out", held_out=0.0, kinds=("chat",))
+    (example,) = lines["chat.train.jsonl"]
+    assert "The lamp is checked every" in example["messages"][-1]["content"]
+    assert report.skipped == {"changed by its reviewer": 1, "copy of an approved answer": 1}
+
+
+def test_answers_of_all_owners_are_for_administrators_without_a_filter(library: Library, tmp_path: Path) -> None:
+    """As content gaps are."""
+    options = ExportOptions(tmp_path / "out", "default", all_owners=True)
+    for caller in (Caller("eve", scopes=frozenset(("search", "ask"))), Caller("eve", filter={"team": "all"})):
+        with pytest.raises(ForbiddenError):
+            export_training_data(library, options, caller=caller)
+    assert not options.folder.exists()

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from benchmarks.missing_topics import MISSING_TOPICS, NAME, ask_missing_topics, find_topic
 
 from semsearch import Caller, ForbiddenError, InvalidError, Library, NotFoundError, text_source
 from semsearch.core.settings import Settings
+from semsearch.core.types.answers import NoAnswerReason
 from semsearch.core.types.sessions import AnswerRecord
+from semsearch.interfaces.cli.gaps_command import format_gaps
 from semsearch.learning.gaps import MAX_GAPS, find_gaps
 from semsearch.learning.support_report import report_support
 
@@ -117,6 +120,19 @@ def test_answer_that_was_called_wrong_does_not_close_its_gap(library: Library) -
     assert [gap.closed for gap in find_gaps(library, NAME, verify=True)] == [True]
 
 
+def test_refused_topics_and_wishes_for_a_person_are_no_gaps(library: Library) -> None:
+    """No document could answer them; they are counted in the support report."""
+    (answer_id,) = ask(library, ANN, "Where is the secret laboratory of ann?")
+    record = library.ledger.get_answer("ann", answer_id)
+    assert record is not None
+    for reason in get_args(NoAnswerReason):
+        copied = _copy_record(record, f"ans_{reason}", "bob", record.question)
+        library.ledger.record_answer(replace(copied, answer=replace(copied.answer, reason=reason)), None)
+    (gap,) = find_gaps(library, NAME)
+    assert set(gap.reasons) == set(get_args(NoAnswerReason)) - {"forbidden_topic", "person_requested"}
+    assert format_gaps([replace(gap, reason=reason) for reason in gap.reasons]).count("Reason: ") == len(gap.reasons)
+
+
 def test_gaps_are_for_administrators_without_a_filter(library: Library) -> None:
     """Passages need the scope `search` too, and asking again the scope `ask`."""
     ask(library, ANN, "How do I enable CORS?")
@@ -147,6 +163,14 @@ def test_support_report_counts_by_topic_and_hides_topics_of_one_owner(library: L
         ("hr", 2, 2, 0, 1),
         ("(other)", 1, 1, 0, 0),
     ]
+
+
+def test_questions_to_a_deleted_collection_are_in_no_report(library: Library) -> None:
+    """A new collection of the same name begins without any."""
+    ask(library, ANN, "Where is the secret laboratory of ann?", "How long is parental leave?")
+    library.delete(NAME)
+    library.create(NAME).upsert([LEAVE])
+    assert (list_questions(library), report_support(library, NAME)) == ([], [])
 
 
 def _copy_record(record: AnswerRecord, answer_id: str, owner: str, question: str) -> AnswerRecord:

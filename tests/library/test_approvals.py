@@ -95,6 +95,7 @@ def test_reviewer_may_change_question_and_text(library: Library, collection: Col
     assert (approved.text, approved.sentences[0].support) == ("Yes, 26 weeks. [1]", "not_checked")
     returned = collection.ask("is there leave for fathers")
     assert (returned.text, returned.citations[0].quote) == ("Yes, 26 weeks. [1]", LEAVE)
+    assert (answer.kind, approved.kind, returned.kind) == ("excerpt", "generated", "generated")
     for text in ("Half a year [2].", "  ", "x" * 20_001):
         with pytest.raises(InvalidError):
             library.approve(answer.id, answer=text)
@@ -195,3 +196,13 @@ def test_owner_removes_their_own_and_the_local_user_all(library: Library, collec
     library.remove_approval(own.id)
     with pytest.raises(NotFoundError, match="no approved answer"):
         library.remove_approval(own.id, caller=ann)
+
+
+def test_owner_whose_key_has_a_filter_is_named_and_removes_their_own(library: Library, collection: Collection) -> None:
+    """Their records are stored under another name, which nobody sees."""
+    collection.upsert([text_source("leave", LEAVE, metadata={"team": "hr"})])
+    ann = Caller("ann", filter={"team": "hr"})
+    approved = library.approve(library.open("hb", caller=ann).ask(QUESTION).id, caller=ann)
+    assert approved.owner == "ann"
+    library.remove_approval(approved.id, caller=ann)
+    assert collection.approved_answers() == []

@@ -104,6 +104,9 @@ class Ledger(Outbox, Protocol):
         `message` is queued for delivery in it too; False if it was not, because too many wait.
         """
 
+    def append_turn(self, owner: str, session_id: str, turn: Turn) -> None:
+        """Append a turn whose answer is not stored; NotFoundError if there is no such session."""
+
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner; None if there is none of this id."""
 

@@ -55,6 +55,9 @@ class AnswerRequest:
     """Id of the session that the question continues."""
     ignores_approved: bool = False
     """Whether a new answer is made even if there is an approved one, as for an evaluation."""
+    is_recorded: bool = True
+    """False for a question that tests a collection: its answer is not stored, no report counts it, and no webhook is
+    told of an escalation. A session still has its turn."""
 
     def __repr__(self) -> str:
         """Return a short description."""

@@ -80,7 +80,7 @@ def parse_since(text: str | None) -> float:
 def format_gaps(rows: "Sequence[Gap]") -> str:
     """Return a paragraph for each gap."""
     if not rows:
-        return "no content gaps: no topic without a good answer was asked about by two owners"
+        return "no content gaps: no topic without a good answer was asked about by two owners, or by the only owner"
     return "\n\n".join(_format_gap(number, gap) for number, gap in enumerate(rows, 1))
 
 

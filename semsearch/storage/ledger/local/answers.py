@@ -57,7 +57,7 @@ def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None)
     row = (record.owner, record.answer.id, record.created, json.dumps(_encode_record(record)))
     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?)", row)
     if turn is not None and record.answer.session_id is not None:
-        _append_turn(
+        append_turn(
             db, record.owner, record.answer.session_id, record.created, replace(turn, answer_id=record.answer.id)
         )
 
@@ -141,7 +141,8 @@ def delete_expired(db: sqlite3.Connection, before: float) -> None:
         )
 
 
-def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float, turn: Turn) -> None:
+def append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float, turn: Turn) -> None:
+    """Append a turn to a session; NotFoundError if there is no such session."""
     update = db.execute("UPDATE session SET last_used = ? WHERE owner = ? AND id = ?", (now, owner, session_id))
     if update.rowcount == 0:
         raise NotFoundError(f"the session {session_id} was deleted meanwhile; start a new one")

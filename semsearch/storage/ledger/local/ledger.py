@@ -108,6 +108,11 @@ class LocalLedger:
             answers.save_answer(db, record, turn)
             return message is None or outbox.add(db, message)
 
+    def append_turn(self, owner: str, session_id: str, turn: Turn) -> None:
+        """Append a turn whose answer is not stored; NotFoundError if there is no such session."""
+        with self._write("append a turn") as db:
+            answers.append_turn(db, owner, session_id, self._clock(), turn)
+
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner."""
         with self._read() as db:
