@@ -88,7 +88,10 @@ def run_receiver(port: int = 0) -> Iterator[WebhookReceiver]:
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # the default of 5 refuses what arrives at once
+
+    with Server(("127.0.0.1", port), Handler) as server:
         receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
