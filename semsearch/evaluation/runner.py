@@ -56,7 +56,7 @@ class QuestionResult:
     """Of the search, as `cpu_milliseconds`."""
     cpu_milliseconds: float
     answer_milliseconds: float | None = None
-    """None if the question was not asked."""
+    """None if the question was not answered."""
     tokens: int = 0
     """Of the answer, with those of the earlier questions of its history; as `cost_usd`."""
     cost_usd: float | None = 0.0
@@ -100,16 +100,16 @@ class EvaluationRun:
 
     def compute_answer_costs(self) -> dict[str, float]:
         """Return latency, tokens and cost of an answer, if questions were asked; without the cost if it is unknown."""
-        asked = [outcome for outcome in self.outcomes if outcome.answer_milliseconds is not None]
-        if not asked:
+        answered = [outcome for outcome in self.outcomes if outcome.answer_milliseconds is not None]
+        if not answered:
             return {}
-        latencies = sorted(outcome.answer_milliseconds or 0.0 for outcome in asked)
-        costs = [outcome.cost_usd for outcome in asked if outcome.cost_usd is not None]
+        latencies = sorted(outcome.answer_milliseconds or 0.0 for outcome in answered)
+        costs = [outcome.cost_usd for outcome in answered if outcome.cost_usd is not None]
         return {
             "answer_p50_ms": round(statistics.median(latencies), 3),
             "answer_p95_ms": round(latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))], 3),
-            "answer_tokens": statistics.fmean(outcome.tokens for outcome in asked),
-            **({"answer_usd": statistics.fmean(costs)} if len(costs) == len(asked) else {}),
+            "answer_tokens": statistics.fmean(outcome.tokens for outcome in answered),
+            **({"answer_usd": statistics.fmean(costs)} if len(costs) == len(answered) else {}),
         }
 
 

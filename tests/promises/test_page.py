@@ -3,16 +3,13 @@
 All tests share one browser and one service. They find what they use by visible labels and roles.
 """
 
-from collections.abc import Iterator
-
 import pytest
-from conftest import REQUIRE_ALL
 from playwright.sync_api import Browser
 from proofs import page as proof
 from proofs.browser import budgets, failures, keyboard, payloads, views
 from proofs.browser.payload_list import choose_payloads, make_payloads
-from proofs.browser.sample import Sample, run_sample
-from proofs.browser.session import PHONE, WIDE, find_browser, listen, open_browser, open_page
+from proofs.browser.sample import Sample
+from proofs.browser.session import PHONE, WIDE, listen, open_page
 
 pytestmark = pytest.mark.slow
 
@@ -21,25 +18,6 @@ _INSERT_AS_MARKUP = """texts => texts.forEach((text) => {
     const box = document.body.appendChild(document.createElement("div"));
     box.innerHTML = text;
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser; without it the tests are skipped, or fail with REQUIRE_ALL=1."""
-    if find_browser() is None:
-        reason = "there is no chromium; install it: apt-get install chromium"
-        if REQUIRE_ALL:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with open_browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory, shared_readers: None) -> Iterator[Sample]:
-    """One service with documents and a chat model."""
-    with run_sample(tmp_path_factory.mktemp("page") / "indexes") as running:
-        yield running
 
 
 def test_first_view_takes_five_requests_and_little_data(browser: Browser, sample: Sample) -> None:

@@ -3,25 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from conftest import REQUIRE_ALL
 from playwright.sync_api import Browser
 from proofs.browser import access
 from proofs.browser.sample import Sample
-from proofs.browser.session import find_browser, open_browser
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser; without it the tests are skipped, or fail with REQUIRE_ALL=1."""
-    if find_browser() is None:
-        reason = "there is no chromium; install it: apt-get install chromium"
-        if REQUIRE_ALL:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with open_browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -86,9 +86,8 @@ class Application:
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await asyncio.to_thread(
-            self._service.library.has_keys
-        )  # opens the ledger, which the first request would wait for
+        # opens the ledger, which the first request would wait for
+        await asyncio.to_thread(self._service.library.has_keys)
         scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
