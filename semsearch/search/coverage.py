@@ -89,8 +89,10 @@ class QueryCoverage:
 
     def _score_heading(self, title: str, heading: str) -> float:
         weights, (all_terms, last_terms) = self._heading_weights, _analyze_heading(title, heading)
-        coverage = sum(weight for term, weight in weights.items() if term in all_terms)
-        precision = sum(term in weights for term in last_terms) / len(last_terms) if last_terms else 0.0
+        if all_terms.isdisjoint(weights) and last_terms.isdisjoint(weights):
+            return 0.0
+        coverage = sum([weight for term, weight in weights.items() if term in all_terms])
+        precision = len(last_terms & weights.keys()) / len(last_terms) if last_terms else 0.0
         return HEADING_COVERAGE_WEIGHT * coverage + HEADING_PRECISION_WEIGHT * precision
 
     def _score_chunks(self, chunks: Sequence[StoredChunk]) -> Iterator[tuple[float, int]]:

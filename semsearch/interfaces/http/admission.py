@@ -4,7 +4,6 @@ Health checks, the page and the documentation have no queue. `early_refusal` ref
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,11 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import UnavailableError
 from ...core.metrics import Metrics, NoMetrics
-from ...core.names import NAME_PATTERN
 from . import limits, problems
 from .bodies import ClientDisconnectedError
+from .query_paths import parse_query_path
 
-_QUERY_PATH = re.compile(rf"/v1/collections/{NAME_PATTERN}/(search|ask)")
 _API_PREFIX = "/v1/"
 
 
@@ -82,9 +80,9 @@ class Admission:
 
     def find_queue(self, method: str, path: str) -> WorkQueue | None:
         """Return the queue of a request by its path as it was sent, or None for requests that are never refused."""
-        query = _QUERY_PATH.fullmatch(path)
+        query = parse_query_path(path)
         if query is not None:
-            return self.queues[query[1]]
+            return self.queues[query.kind]
         if not path.startswith(_API_PREFIX):
             return None
         return self.queues["read" if method in ("GET", "HEAD") else "write"]
@@ -141,7 +139,7 @@ class AdmissionMiddleware:
             """Free the place when the response starts: a client that does not read it must not hold the place."""
             nonlocal is_stream
             if message["type"] == "http.response.start":
-                is_stream = _is_event_stream(message)
+                is_stream = queue.kind != "search" and _is_event_stream(message)
                 if not is_stream:
                     place.leave()
             await (_send_in_time(send, message) if is_stream else send(message))

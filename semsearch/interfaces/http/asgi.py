@@ -59,10 +59,11 @@ class Application:
         self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None, format_entry)
         """For the protocol, which sees requests before they are parsed."""
         authenticator = Authenticator(library, is_exposed=is_exposed)
-        routes = FastSearchMiddleware(_LazyRoutes(self._service), self._service)
-        repeatable = IdempotencyMiddleware(MetricsEndpoint(routes, self._sampler.render), self._service)
+        routes = MetricsEndpoint(_LazyRoutes(self._service), self._sampler.render)
+        repeatable = IdempotencyMiddleware(routes, self._service)  # never a search: behind what answers most of them
+        fast_search = FastSearchMiddleware(repeatable, self._service)
         guard: ASGIApp = GuardMiddleware(
-            AdmissionMiddleware(repeatable, admission),
+            AdmissionMiddleware(fast_search, admission),
             _make_host_check(library, bound_host, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,

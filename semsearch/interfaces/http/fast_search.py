@@ -12,17 +12,16 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import InvalidError, SemsearchError
-from ...core.names import NAME_PATTERN
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ..strict_json import parse_json
 from . import limits, problems
 from .auth import get_caller
 from .links import make_links
+from .query_paths import parse_query_path
 from .responses import HealthResponse, SearchResponse
 from .search import run_search
 from .service import Service
 
-_SEARCH_PATH = re.compile(rf"/v1/collections/({NAME_PATTERN})/search")
 HEALTH_PATH = "/healthz"
 _DECIMAL = re.compile(r"[0-9]{1,3}")
 _SIMPLE_FIELDS = frozenset(("query", "k", "filter", "mode"))
@@ -42,15 +41,15 @@ class FastSearchMiddleware:
         if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
             await _send_json(send, HealthResponse())
             return
-        path = _SEARCH_PATH.fullmatch(scope["path"])
-        if path is None or not (scope["method"] == "GET" or _has_json_body(scope)):
+        path = parse_query_path(scope["path"])
+        if path is None or path.kind != "search" or not (scope["method"] == "GET" or _has_json_body(scope)):
             await self._app(scope, receive, send)
             return
         message = await receive()
         is_get = scope["method"] == "GET"
         request = _parse_query_string(scope["query_string"]) if is_get else _parse_body(message.get("body", b""))
         try:
-            response = request and await _search_locally(self._service, scope, path[1], request)
+            response = request and await _search_locally(self._service, scope, path.collection, request)
         except InvalidError:  # nothing was searched yet, so the route may try
             response = None
         except SemsearchError as exc:  # the route would fail in the same way, and take the same time again

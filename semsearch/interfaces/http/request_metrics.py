@@ -3,15 +3,15 @@
 Plain ASGI. The label of a route is its template, never a path.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.metrics import Metrics
-from ...core.names import NAME_PATTERN
+from . import limits
 from .fast_search import HEALTH_PATH
+from .query_paths import parse_query_path
 
 METRICS_PATH = "/metrics"
 MEDIA_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -19,7 +19,6 @@ OTHER = "other"
 """Label of requests that reached no route, and of methods that no route has."""
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
-_QUERY_PATH = re.compile(rf"/v1/collections/{NAME_PATTERN}/(search|ask)")
 _QUERY_ROUTES = {kind: f"/v1/collections/{{name}}/{kind}" for kind in ("search", "ask")}
 _OPERATIONS = {route: kind for kind, route in _QUERY_ROUTES.items()}
 _STATUS_CLASSES = {number: f"{number}xx" for number in range(1, 6)}
@@ -96,7 +95,9 @@ def find_route(scope: Scope) -> str:
     template = getattr(scope.get("route"), "path", None)
     if isinstance(template, str):
         return template
-    path = scope["raw_path"].decode("ascii", "replace")
-    if (query := _QUERY_PATH.fullmatch(path)) is not None:
-        return _QUERY_ROUTES[query[1]]
+    path = scope["path"]
+    if len(path) > limits.MAX_PATH_BYTES:  # refused, and too long for a cache
+        return OTHER
+    if (query := parse_query_path(path)) is not None:
+        return _QUERY_ROUTES[query.kind]
     return path if path in (HEALTH_PATH, METRICS_PATH) else OTHER

@@ -4,8 +4,10 @@ The check comes before the body is read, so it sees the path as it was sent.
 """
 
 import re
+from functools import lru_cache
 
 from ...core.types.access import Scope
+from .query_paths import CACHED_PATHS
 
 READY_PATH = "/readyz"
 
@@ -44,11 +46,13 @@ _PUBLIC = [(frozenset(methods.split("|")), re.compile(paths)) for methods, paths
 _SCOPED = [(frozenset(methods.split("|")), re.compile(paths), scope) for methods, paths, scope in SCOPED_ROUTES]
 
 
+@lru_cache(CACHED_PATHS)
 def is_public(method: str, path: str) -> bool:
     """Return whether a request needs no key."""
     return any(method in methods and paths.fullmatch(path) for methods, paths in _PUBLIC)
 
 
+@lru_cache(CACHED_PATHS)
 def find_scope(method: str, path: str) -> Scope | None:
     """Return the scope that a request needs; None if any key will do."""
     for methods, paths, scope in _SCOPED:

@@ -19,6 +19,7 @@ from ...library import Library
 from . import limits, problems
 from .accepting import WaitingConnections
 from .asgi import Application
+from .bodies import mark_arrived
 from .connections import CLOSING, IDLE, ConnectionTable, EvictionRank, normalize_address, rank_by_rate
 from .early_refusal import EarlyRefusalProtocol
 from .pipelining import PipeliningProtocol
@@ -295,6 +296,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
 
     def on_message_complete(self) -> None:
         self._idle_bytes = 0
+        mark_arrived(self.scope["state"])
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -1,6 +1,7 @@
-"""The metrics of one process that serves: kept until prometheus-client is loaded, because no search waits for that.
+"""The metrics of one process that serves: kept until a scrape or the next second, because no search waits for them.
 
-Gauges are sampled each second, so that a scrape of one worker has recent values of the others.
+prometheus-client is loaded a second after the start. Gauges are sampled each second, so that a scrape of one worker
+has recent values of the others.
 """
 
 import asyncio
@@ -21,39 +22,47 @@ INDEX_SAMPLE_SECONDS = 15.0
 """Between two looks at the indexes, which read each catalogue."""
 
 _MAX_KEPT_EVENTS = 100_000
+_Event = tuple[Callable[..., None], str, tuple[str, ...], float]
+"""What was reported: the method to call, and its arguments."""
 
 _log = logging.getLogger("semsearch.http")
 
 
 class ServiceMetrics:
-    """Implements Metrics: keeps what is reported until `load`, then passes it on."""
+    """Implements Metrics: keeps what is reported until `load`, which a scrape calls, then passes it on.
+
+    With several workers everything is passed on at once as soon as it can be: a scrape of one worker has no access to
+    what another one keeps.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._events: deque[Callable[[PrometheusMetrics], None]] = deque(maxlen=_MAX_KEPT_EVENTS)
+        self._events: deque[_Event] = deque(maxlen=_MAX_KEPT_EVENTS)
         self._loaded: PrometheusMetrics | None = None
+        self._shared: PrometheusMetrics | None = None
+        """The metrics that other workers read; None in a single process."""
         self._load_lock = threading.Lock()
 
     def count(self, name: CounterName, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
         """Add to a counter."""
-        if self._loaded is not None:
-            self._loaded.count(name, labels, amount)
+        if self._shared is not None:
+            self._shared.count(name, labels, amount)
         else:
-            self._events.append(lambda metrics: metrics.count(name, labels, amount))
+            self._events.append((PrometheusMetrics.count, name, labels, amount))
 
     def observe(self, name: HistogramName, labels: tuple[str, ...], value: float) -> None:
         """Add a value to a histogram."""
-        if self._loaded is not None:
-            self._loaded.observe(name, labels, value)
+        if self._shared is not None:
+            self._shared.observe(name, labels, value)
         else:
-            self._events.append(lambda metrics: metrics.observe(name, labels, value))
+            self._events.append((PrometheusMetrics.observe, name, labels, value))
 
     def set(self, name: GaugeName, labels: tuple[str, ...], value: float) -> None:
         """Set a gauge."""
-        if self._loaded is not None:
-            self._loaded.set(name, labels, value)
+        if self._shared is not None:
+            self._shared.set(name, labels, value)
         else:
-            self._events.append(lambda metrics: metrics.set(name, labels, value))
+            self._events.append((PrometheusMetrics.set, name, labels, value))
 
     def load(self) -> PrometheusMetrics:
         """Load prometheus-client if it is not loaded yet, pass on what was kept, and return the metrics.
@@ -63,8 +72,10 @@ class ServiceMetrics:
         with self._load_lock:
             if self._loaded is None:
                 self._loaded = PrometheusMetrics(self._folder)
+                self._shared = self._loaded if self._folder is not None else None
             while self._events:
-                self._events.popleft()(self._loaded)
+                report, *arguments = self._events.popleft()
+                report(self._loaded, *arguments)
             return self._loaded
 
 
@@ -91,6 +102,7 @@ class MetricsSampler:
         tick = 0
         while True:
             self._sample_queues()
+            await asyncio.to_thread(self._metrics.load)
             if tick % ticks_between_index_samples == 0:
                 await asyncio.to_thread(self._sample_indexes)
             tick += 1
