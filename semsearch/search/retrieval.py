@@ -92,16 +92,17 @@ def choose_dense_weight(embedder: Embedder, query: str, mode: SearchMode) -> flo
     return embedder.dense_weights[detect_language(query)] if mode == "hybrid" else 1.0 if mode == "dense" else 0.0
 
 
-def analyze_query(snapshot: ReadSnapshot, text: str) -> AnalyzedQuery:
+def analyze_query(snapshot: ReadSnapshot, text: str, full_text: str = "") -> AnalyzedQuery:
     """Return a query with its terms, the idf of each in this collection, and its identifiers.
 
-    An identifier of several terms is also searched as a phrase.
+    `full_text` is the question with its instructions, if `text` is without them. An identifier of several terms is
+    also searched as a phrase.
     """
     words = extract_query_terms(text)
     identifiers = tuple(extract_identifiers(text))
     phrases = [" ".join(identifier) for identifier in identifiers]
     terms = (*words, *(phrase for phrase in phrases if phrase not in words))
-    return AnalyzedQuery(text, terms, snapshot.idf(terms), identifiers)
+    return AnalyzedQuery(text, terms, snapshot.idf(terms), identifiers, full_text=full_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class _QueryRun:
         self.query = query
         if query.access_filter is not None:
             snapshot = snapshot.restrict(query.access_filter)
-        self.analyzed_query = replace(analyze_query(snapshot, query.text), full_text=query.full_text)
+        self.analyzed_query = analyze_query(snapshot, query.text, query.full_text)
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot
         self._matching_ids = None if query.filter is None else snapshot.matching_ids(query.filter)

@@ -74,6 +74,8 @@ _MIN_QUERY_FUNCTION_WORD_SHARE = 0.15
 MIN_CHUNK_FUNCTION_WORD_SHARE = 0.08
 """Minimum share of function words in an English chunk, which may be a table or a list; other languages reach .02."""
 _SAMPLE_CHARACTERS = 4_000
+_CACHED_SAMPLES = 64
+"""Texts whose language is cached: each step of a search or an answer asks for that of the question."""
 
 _CACHE_SIZE = 65_536
 """Words whose terms are cached: about 12 MB."""
@@ -250,7 +252,12 @@ def detect_language(text: str) -> Language:
     >>> [detect_language(text) for text in ("Where is the castle of the Normans?", "Wo ist das Haus?", "Где дом?")]
     ['en', 'latin', 'other']
     """
-    words = normalize_words(text[:_SAMPLE_CHARACTERS])
+    return _detect_language(text[:_SAMPLE_CHARACTERS])
+
+
+@lru_cache(_CACHED_SAMPLES)
+def _detect_language(text: str) -> Language:
+    words = normalize_words(text)
     word_count = len(words) - sum(map(str.isdecimal, words))
     non_latin_count = 0
     if not text.isascii():

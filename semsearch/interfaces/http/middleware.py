@@ -151,7 +151,7 @@ def _validate_head_size(scope: Scope) -> None:
     sizes = (
         ("path", len(scope["path"]), limits.MAX_PATH_BYTES),
         ("query string", len(scope["query_string"]), limits.MAX_QUERY_STRING_BYTES),
-        ("header", sum(len(name) + len(value) for name, value in scope["headers"]), limits.MAX_HEADER_BYTES),
+        ("header", sum([len(name) + len(value) for name, value in scope["headers"]]), limits.MAX_HEADER_BYTES),
     )
     for part, size, max_size in sizes:
         if size > max_size:
