@@ -47,7 +47,7 @@ class Attacked:
 
     def connect(self) -> socket.socket:
         """Return a new connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def expect_ok(self, what: str, response: bytes) -> None:
         """Record an error unless the response is a success."""
@@ -103,6 +103,8 @@ def prove_slow_sockets(folder: Path, *, seconds: float, workers: int = 1) -> tup
         sockets = [stack.enter_context(attacked.connect()) for _ in range((DESCRIPTORS + 2) * workers)]
         for connection in sockets:
             _send(connection, head)
+        # until they are accepted: each of the last ones may close a connection whose request has not arrived yet
+        _wait_until(lambda: bool(attacked.request("GET", "/healthz")))
         end = time.monotonic() + seconds
         next_byte = 0.0
         while time.monotonic() < end:
