@@ -10,6 +10,7 @@ from ...core.errors import ConflictError, InvalidError
 from .context import CliContext, accept_global_options
 from .gaps_command import parse_since, since_option
 from .options import collection_option
+from .output import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ def export(
     context.print_result(
         result,
         lambda: (
-            f"{len(questions)} judged questions in {file}: {counts['training']} for training,"
+            f"{format_count(len(questions), 'judged question')} in {file}: {counts['training']} for training,"
             f" {counts['held_out']} held out\nreview them: semsearch feedback review {file}"
         ),
     )

@@ -35,7 +35,16 @@ from .service import Service
 
 _DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
 
-Errors are `application/problem+json` with a stable `type`. Every response has an `X-Request-Id` header."""
+Errors are `application/problem+json` with a stable `type`. Every response has an `X-Request-Id` header.
+
+Once there is an access key, every request under `/v1` needs one: `Authorization: Bearer KEY`. A change or a question
+with an `Idempotency-Key` header can be sent again: it gets the first response, and happens once."""
+
+_SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access key, as `semsearch keys create` prints it. Not needed while there are no keys.",
+}
 
 
 def create_app(service: Service) -> FastAPI:
@@ -71,7 +80,9 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the schema of errors, which no route's model refers to."""
+    """Return the OpenAPI document, with the schema of errors, which no route's model refers to, and access keys."""
     document = FastAPI.openapi(app)
     document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+    document["components"]["securitySchemes"] = {"accessKey": _SECURITY_SCHEME}
+    document["security"] = [{"accessKey": []}, {}]
     return document

@@ -90,6 +90,13 @@ def test_generators_know_every_media_type_and_reference(document: dict[str, Any]
     assert all(re.fullmatch(r"[A-Z][A-Za-z]+", name) for name in names)
 
 
+def test_access_key_is_described_and_optional(document: dict[str, Any]) -> None:
+    """Generated clients take it as a parameter, and the page of the documentation has a field for it."""
+    assert document["security"] == [{"accessKey": []}, {}]
+    scheme = document["components"]["securitySchemes"]["accessKey"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+
+
 def test_every_bound_is_a_keyword_of_json_schema(document: dict[str, Any]) -> None:
     """A bound in other words, such as `ge`, means nothing to clients."""
     search = document["components"]["schemas"]["SearchBody"]["properties"]
