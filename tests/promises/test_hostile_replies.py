@@ -171,10 +171,10 @@ def run_attack(collection: Collection, rounds: int, seed: int) -> tuple[int, int
 
 def test_every_citation_of_hostile_replies_is_stored(collection: Collection) -> None:
     """Replies contain corrupt markers, markup, look-alikes and text of a hostile document; no violation follows."""
-    citations, answers, errors = run_attack(collection, 200, seed=4)
+    citations, answers, errors = run_attack(collection, 100, seed=4)
     assert errors == []
-    assert citations > 100
-    assert answers > 100
+    assert citations > 50
+    assert answers > 50
 
 
 @pytest.mark.parametrize("policy", POLICIES)

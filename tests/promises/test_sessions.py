@@ -150,6 +150,7 @@ def test_stored_answer_has_the_changes_of_its_sources(library: Library, handbook
     assert get_change() == "gone"
 
 
+@pytest.mark.slow
 def test_model_condenses_a_follow_up(tmp_path: Path) -> None:
     """The search uses the condensed question, and the prompt has the earlier turns."""
 

@@ -214,6 +214,7 @@ def run_shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return out, err
 
 
+@pytest.mark.slow
 def test_shell_tries_the_delivery_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

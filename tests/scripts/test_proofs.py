@@ -42,7 +42,7 @@ def test_ledger_is_correct_after_kills(tmp_path: Path) -> None:
 def test_clients_do_not_see_the_data_of_others(tmp_path: Path) -> None:
     """Clients see only their own words; calls of disconnected clients are closed within a second."""
     (tmp_path / "indexes").mkdir()
-    run, in_time, closed_calls = tenants.prove(tmp_path / "indexes", requests=128)
+    run, in_time, closed_calls = tenants.prove(tmp_path / "indexes", requests=tenants.CLIENTS)
     assert run.errors == []
     assert run.answer_count
     assert closed_calls
@@ -51,7 +51,7 @@ def test_clients_do_not_see_the_data_of_others(tmp_path: Path) -> None:
 
 def test_hostile_replies_get_no_false_citation(tmp_path: Path) -> None:
     """For invented ids, broken markers, markup and injections every citation is exact and no markup live."""
-    counts, errors = hostile.prove(tmp_path, replies=120)
+    counts, errors = hostile.prove(tmp_path, replies=60)
     assert errors == []
     assert counts["citations"]
     assert counts["refused"]
@@ -59,7 +59,7 @@ def test_hostile_replies_get_no_false_citation(tmp_path: Path) -> None:
 
 def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     """Each read of a damaged catalogue returns what was stored, or raises a StorageError."""
-    counts, errors = catalog_damage.prove(tmp_path, mutations=40)
+    counts, errors = catalog_damage.prove(tmp_path, mutations=25)
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10

@@ -83,6 +83,7 @@ def test_weight_counts_in_mmr(store: LocalStore) -> None:
     assert search(store, 0.0, 1, diversity=0.2)[0].uri >= "docs/05" > search(store, None, 1, diversity=0.2)[0].uri
 
 
+@pytest.mark.slow
 def test_ingested_changelog_is_ranked_behind_the_manual(tmp_path: Path) -> None:
     """The default weights hold for a file that is ingested; without weights the changelog is first."""
     changes = "".join(f"## {version}\n\nThe lamp oil valve opens.\n\n" for version in ("1.2.0", "1.1.0", "1.0.0"))

@@ -184,6 +184,7 @@ def test_budget_of_a_key_refuses_its_requests_alone(ledger: GatedLedger, clock: 
             run_request(meter, used, context=context)
 
 
+@pytest.mark.slow
 def test_waiting_requests_are_sent_when_others_settle(ledger: GatedLedger, clock: Clock) -> None:
     """Requests that use less than they reserve are all sent: ten at a time, the next as soon as one is settled."""
     max_active, active = 0, 0

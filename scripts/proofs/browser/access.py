@@ -1,7 +1,7 @@
 """The page of a service with access keys: sign in and out, a key that is revoked, scopes, and the view of the keys."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from . import tasks, views
 from .sample import COLLECTION, HARBOUR_URI, Sample, run_sample
-from .session import PHONE, WIDE, Watch, open_page
+from .session import Watch, open_page
 
 READER = "reader"
 WRONG_KEY = "sk_000000000000_" + 43 * "0"
@@ -205,13 +205,12 @@ def _get_status(sample: Sample, key: str) -> int:
     return sample.client.get("/v1/me", headers={"authorization": f"Bearer {key}"}).status_code
 
 
-def find_problems(browser: Browser, sample: Sample) -> list[str]:
+def find_problems(browser: Browser, sample: Sample, variants: Sequence[views.Variant] = views.VARIANTS) -> list[str]:
     """Return the findings of axe and of the layout in the sign-in view and in the view of the keys."""
     operator = str(sample.client.headers["authorization"]).removeprefix("Bearer ")
     return [
         f"{size[0]} pixels, {'dark' if dark else 'light'}: {problem}"
-        for size in (WIDE, PHONE)
-        for dark in (False, True)
+        for size, dark in variants
         for problem in _check_views(browser, sample.url, operator, size, dark=dark)
     ]
 
@@ -222,19 +221,19 @@ def _check_views(browser: Browser, url: str, operator: str, size: tuple[int, int
         page.goto("/keys")
         sign_in(page, WRONG_KEY)
         expect(page.get_by_role("alert")).to_be_visible()
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
         sign_in(page, operator)
         expect(page.get_by_role("heading", name="Access keys")).to_be_visible()
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
         _create_key(page, "a key for the test of the layout, with a long name")
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
         page.get_by_role("button", name="New key").click()
         page.get_by_text("Filter and limits").click()
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
     return problems
 
 
-def prove_views(browser: Browser, sample: Sample) -> None:
+def prove_views(browser: Browser, sample: Sample, variants: Sequence[views.Variant] = views.VARIANTS) -> None:
     """The new views have no serious finding of axe, do not scroll sideways, and clip no text."""
-    problems = find_problems(browser, sample)
+    problems = find_problems(browser, sample, variants)
     assert not problems, "\n".join(problems)

@@ -1,7 +1,7 @@
 """Similar documents, approved answers and content gaps in the page; the routes of the last two are fakes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from support.http_service import document_path
 
 from . import tasks, views
 from .sample import COLLECTION, HARBOUR_URI, Sample
-from .session import PHONE, WIDE, open_page
+from .session import open_page
 
 APPROVED_AT = "2026-11-24T16:05:00Z"
 LONG_URI = "docs/long.md"
@@ -165,12 +165,11 @@ def prove_gaps(browser: Browser, sample: Sample) -> None:
         assert HARBOUR_URI.rsplit("/", 1)[1] in page.url
 
 
-def prove_views(browser: Browser, sample: Sample) -> None:
+def prove_views(browser: Browser, sample: Sample, variants: Sequence[views.Variant] = views.VARIANTS) -> None:
     """The new parts have no serious finding of axe, do not scroll sideways, and clip no text."""
     problems = [
         f"{size[0]} pixels, {'dark' if dark else 'light'}: {problem}"
-        for size in (WIDE, PHONE)
-        for dark in (False, True)
+        for size, dark in variants
         for problem in _check_views(browser, sample, size, dark=dark)
     ]
     assert not problems, "\n".join(problems)
@@ -181,15 +180,15 @@ def _check_views(browser: Browser, sample: Sample, size: tuple[int, int], *, dar
         _open_gaps(page, sample)
         _ask_again(page)
         page.get_by_text("Nearest passages").first.click()
-        problems = views.check_view(page, dark=dark)
+        problems = views.check_view(page)
         page.goto(_VIEW)
         expect(_find_similar(page).get_by_role("listitem").first).to_be_visible()
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
         ApprovalReplies().attach(page)
         page.goto("/ask")
         turn = tasks.ask(page, tasks.PUMP_QUESTION)
         turn.get_by_role("button", name="Approve this answer").click()
-        problems += views.check_view(page, dark=dark)
+        problems += views.check_view(page)
         page.get_by_role("dialog").get_by_role("button", name="Approve").click()
         expect(turn.get_by_text("Approved on")).to_be_visible()
-        return [*problems, *views.check_view(page, dark=dark)]
+        return [*problems, *views.check_view(page)]

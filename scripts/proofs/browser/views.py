@@ -1,7 +1,7 @@
 """Every view of the page in its states, for checks that hold for all of them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote, urlencode
 
 from playwright.sync_api import Browser, Page, expect
@@ -14,6 +14,9 @@ from .session import PHONE, WIDE, open_page
 
 State = Callable[[Page], None]
 """Brings a page into a state in which it is checked."""
+
+Variant = tuple[tuple[int, int], bool]
+"""The size of the window, and whether the colours are dark."""
 
 
 def _goto(address: str, heading: str) -> State:
@@ -112,6 +115,12 @@ def find_problems(
                     state(page)
                     problems += [f"{label}: {problem}" for problem in check_view(page, dark=dark)]
     return problems
+
+
+VARIANTS: Sequence[Variant] = tuple((size, dark) for size in (WIDE, PHONE) for dark in (False, True))
+"""All windows and colours in which the views are checked: two sizes, light and dark."""
+SHORT_VARIANTS: Sequence[Variant] = ((WIDE, False), (PHONE, True))
+"""Each size and each colour once: the layout depends on the size alone, contrast mostly on the colours."""
 
 
 def check_view(page: Page, *, dark: bool = False) -> list[str]:

@@ -156,6 +156,7 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
 """Each command with its arguments, a function of its JSON output, and the expected value of that function."""
 
 
+@pytest.mark.slow
 def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --json a command prints one JSON value with the documented fields; `serve` prints no result."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +24,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 TOKEN = b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n"
 
+SHORT_GRACE_SECONDS = 2.0
+COMMAND_WITH_SHORT_GRACE = f"""
+import sys
+from semsearch.interfaces.cli.main import main
+from semsearch.interfaces.http import limits
+
+limits.GRACE_SECONDS = {SHORT_GRACE_SECONDS}
+sys.argv[0] = "semsearch"
+main()
+"""
+
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
@@ -33,7 +44,9 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def run_command(folder: Path, upstream: Upstream, *options: str) -> Iterator[tuple["subprocess.Popen[str]", httpx.URL]]:
+def run_command(
+    folder: Path, upstream: Upstream, *options: str, program: Sequence[str] = ("-m", "semsearch")
+) -> Iterator[tuple["subprocess.Popen[str]", httpx.URL]]:
     """Run `semsearch serve`; yield the process and its URL. Kill it if it still runs after the block."""
     environment = {
         **os.environ,
@@ -41,7 +54,7 @@ def run_command(folder: Path, upstream: Upstream, *options: str) -> Iterator[tup
         "SEMSEARCH_CHAT__API_KEY": "sk-none",
         "SEMSEARCH_CHAT__MODEL": "m",
     }
-    command = [sys.executable, "-m", "semsearch", "--data-dir", str(folder), "serve", "--port", "0", *options]
+    command = [sys.executable, *program, "--data-dir", str(folder), "serve", "--port", "0", *options]
     with subprocess.Popen([*command, "--no-access-log"], stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         try:
@@ -68,7 +81,11 @@ def test_service_stops_in_time_and_ends_each_stream_with_an_event(
     """Readiness fails while connections are accepted; half uploads are cut early; no traceback is printed."""
     upstream.reset()
     upstream.reply_rule = lambda call: raw_stream_reply(TOKEN, HANG)
-    with run_command(tmp_path, upstream, "--workers", str(workers)) as (process, url), ThreadPoolExecutor(60) as pool:
+    program = ("-c", COMMAND_WITH_SHORT_GRACE)
+    with (
+        run_command(tmp_path, upstream, "--workers", str(workers), program=program) as (process, url),
+        ThreadPoolExecutor(60) as pool,
+    ):
         with httpx.Client(base_url=url) as client:
             fill_collection(client, "hb", {"leave.txt": "Parents take up to 26 weeks of leave."})
         streams, uploads = [[connect(url) for _ in range(count)] for count in (stream_count, 10)]
@@ -83,7 +100,7 @@ def test_service_stops_in_time_and_ends_each_stream_with_an_event(
         statuses = pool.submit(poll_readiness, url)
         stream_replies, upload_replies = pool.map(read_all, streams), pool.map(read_all, uploads)
         assert all(b" 503 " in reply[:20] for reply in upload_replies)
-        assert time.monotonic() - stopped_at < limits.READINESS_SECONDS + limits.GRACE_SECONDS
+        assert time.monotonic() - stopped_at < limits.READINESS_SECONDS + SHORT_GRACE_SECONDS
         assert process.wait(timeout=20) == 0
         assert time.monotonic() - stopped_at < 10
         assert process.stderr is not None

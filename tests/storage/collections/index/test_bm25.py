@@ -178,6 +178,7 @@ def test_ties_with_the_last_chunk_are_returned() -> None:
     assert index.search(["lamp"], 3, None).ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_segments_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a thousand single additions there are at most six segments."""
     index = BM25Index.from_segments([])

@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -71,6 +71,18 @@ def build_collection(folder: Path, thresholds: tuple[int, int]) -> Path:
         store.refresh_index()
         assert len(folders(store)) == 1
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def builds_in_this_process() -> Iterator[None]:
+    """Build the small parts in this process, as with fewer rows: test_build_processes compares both ways.
+
+    The tests of this module would start 460 processes, which take more than half of their time.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("build_processes", "new_postings"):
+            patch.setattr(f"semsearch.storage.collections.local.index.{module}.MAX_ROWS_IN_PROCESS", 2 * ROWS)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +314,6 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return build_part(rows)
 
     monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.build_part", count_rows)
-    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.MAX_ROWS_IN_PROCESS", 10_000)
     return counts
 
 
