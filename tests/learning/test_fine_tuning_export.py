@@ -156,13 +156,13 @@ def test_secrets_are_left_out_or_masked(library: Library, tmp_path: Path) -> Non
 
 
 def test_false_ratings_of_another_key_do_not_enter(library: Library, tmp_path: Path) -> None:
-    """300 of them change no byte of an owner's export, and at most a limited number enters that of all owners."""
+    """1,000 of them change no byte of an owner's export, and at most a limited number enters that of all owners."""
     library.add_feedback(ask(library, "lamp").id, helpful=True)
     before = export(library, tmp_path / "before", held_out=0.0)[1]
     answer = ask(library, "well", STRANGER)
     record = library.get_answer(answer.id, caller=STRANGER)[0]
     wrong_chunk = open_collection(library).search("chapel", k=1)[0].chunk_id
-    for number in range(3 * MAX_RATED_EXAMPLES_PER_OWNER):
+    for number in range(1_000):
         forged = replace(record.answer, id=f"ans_{number}")
         question = f"{record.question} {number}"
         forged_record = replace(

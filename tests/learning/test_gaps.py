@@ -70,14 +70,14 @@ def test_question_of_one_owner_is_shown_only_without_other_owners(library: Libra
 
 
 @pytest.mark.slow
-def test_many_false_ratings_of_one_owner_show_nothing(library: Library) -> None:
+def test_a_thousand_false_ratings_of_one_owner_show_nothing(library: Library) -> None:
     """Neither alone, nor with good answers to the same question of another owner."""
     question = "How long is parental leave?"
     (good,) = ask(library, ANN, question)
     library.add_feedback(good, helpful=True, caller=ANN)
     record = library.ledger.get_answer("ann", good)
     assert record is not None
-    for number in range(300):
+    for number in range(1000):
         text = question if number % 2 else f"{question} {number}"
         copy = _copy_record(record, f"ans_{number}", "eve", text)
         library.ledger.record_answer(copy, None)
