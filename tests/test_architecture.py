@@ -84,8 +84,9 @@ OWNERS = {
     "pathspec": {"ingest.ignore_rules"},
     # httpx: the client of model servers is five modules of one package; webhooks are no model servers
     "httpx": {"models.openai", "interfaces.webhooks.client"},
-    # orjson: the replies of model servers and the replies of our service, which have nothing in common
-    "orjson": {"interfaces.http", "models.openai"},
+    # orjson: the replies of model servers, those of our service, and the documents that reader processes send, which
+    # have nothing in common
+    "orjson": {"interfaces.http", "models.openai", "ingest.readers.document_frames"},
     # numpy: vectors and scores are computed in these packages; the others only hand them on
     "numpy": {
         "core.types",

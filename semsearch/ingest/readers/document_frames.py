@@ -4,12 +4,13 @@ The frames are JSON, never pickle: the process that sends them may have read a h
 header; the others begin with the letter of their part: text, blocks or chunks. Each is read without the others.
 """
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+import orjson
 
 from ...core.types.documents import (
     BLOCK_SEPARATOR,
@@ -68,7 +69,7 @@ def encode_document(document: Document, chunks: Sequence[Chunk]) -> Iterator[byt
 
 def decode_header(frame: bytes) -> Header:
     """Return the header; ValueError, TypeError or KeyError if it is not valid."""
-    fields = json.loads(frame)
+    fields = orjson.loads(frame)
     page_map = b64decode(fields["page_map"], validate=True)
     header = Header(
         str(fields["title"]),
@@ -84,7 +85,7 @@ def decode_header(frame: bytes) -> Header:
 
 def decode_blocks(frame: bytes) -> Iterator[BlockPosition]:
     """Yield the positions of a part of blocks."""
-    fields = json.loads(frame[1:])
+    fields = orjson.loads(frame[1:])
     paths = [tuple(path) for path in fields["paths"]]
     for start, end, kind, path, page, sheet, lines in fields["blocks"]:
         yield BlockPosition(start, end, kind, Locator(paths[path], page, sheet, lines and (lines[0], lines[1])))
@@ -92,7 +93,7 @@ def decode_blocks(frame: bytes) -> Iterator[BlockPosition]:
 
 def decode_chunks(frame: bytes) -> Iterator[Chunk]:
     """Yield the chunks of a part."""
-    for start, end, text, heading, page, prefix, spans, role, terms in json.loads(frame[1:]):
+    for start, end, text, heading, page, prefix, spans, role, terms in orjson.loads(frame[1:]):
         if end - start != len(text):
             raise ValueError("a chunk whose text is not as long as its span")
         offsets = iter(spans)
@@ -111,7 +112,7 @@ def join_blocks(text: str, positions: Iterable[BlockPosition]) -> Iterator[Block
 
 
 def _dump(part: bytes, value: Any) -> bytes:
-    return part + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return part + orjson.dumps(value)  # json takes a fortieth of an ingestion more
 
 
 def _encode_blocks(positions: Sequence[BlockPosition]) -> dict[str, Any]:
@@ -142,5 +143,5 @@ def _encode_chunk(chunk: Chunk, terms: ChunkTerms | None) -> tuple[Any, ...]:
         chunk.embedding_prefix,
         [offset for sentence in chunk.sentences for offset in sentence],
         chunk.role,
-        terms,
+        terms and tuple(terms),
     )

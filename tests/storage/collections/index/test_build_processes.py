@@ -44,7 +44,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ChildProcess]]:
 
     monkeypatch.setattr(build_processes, "ChildProcess", RecordedProcess)
     monkeypatch.setattr(build_processes, "count_usable_cores", lambda: 2)
-    monkeypatch.setattr(build_processes, "MAX_ROWS_IN_PROCESS", 8)
+    monkeypatch.setattr(build_processes, "MAX_BACKGROUND_ROWS_IN_PROCESS", 8)
     for module in (term_stream, build_processes):
         monkeypatch.setattr(module, "BATCH_ROWS", 8)
     yield processes
@@ -206,7 +206,7 @@ def test_generation_files_are_the_same_with_any_number_of_processes(
         )
     generations = []
     for max_rows_in_process, cores, process_count in ((1_000, 3, 0), (8, 1, 1), (8, 3, 3)):
-        monkeypatch.setattr(build_processes, "MAX_ROWS_IN_PROCESS", max_rows_in_process)
+        monkeypatch.setattr(build_processes, "MAX_BACKGROUND_ROWS_IN_PROCESS", max_rows_in_process)
         monkeypatch.setattr(build_processes, "count_usable_cores", lambda cores=cores: cores)
         started.clear()
         store.reindex()

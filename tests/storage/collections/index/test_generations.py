@@ -80,8 +80,8 @@ def builds_in_this_process() -> Iterator[None]:
     The tests of this module would start 460 processes, which take more than half of their time.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("build_processes", "new_postings"):
-            patch.setattr(f"semsearch.storage.collections.local.index.{module}.MAX_ROWS_IN_PROCESS", 2 * ROWS)
+        for name in ("build_processes.MAX_BACKGROUND_ROWS_IN_PROCESS", "new_postings.MAX_ROWS_IN_PROCESS"):
+            patch.setattr(f"semsearch.storage.collections.local.index.{name}", 2 * ROWS)
         yield
 
 

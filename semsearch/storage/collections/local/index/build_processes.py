@@ -18,8 +18,11 @@ from .segment_builder import INDEX_VERSION, IndexPart, build_part
 from .term_stream import BATCH_ROWS, SERVING_BATCH_ROWS, batch_rows
 
 MAX_ROWS_IN_PROCESS = 2_048
-"""Up to this many rows are indexed here. Where all words differ they take 1.8 s, else a tenth of it; the start of a
-process takes .3 s."""
+"""Up to this many rows are indexed here while a search waits. Where all words differ they take 1.8 s, else a tenth of
+it; the start of a process takes .3 s."""
+
+MAX_BACKGROUND_ROWS_IN_PROCESS = BATCH_ROWS
+"""Up to this many rows are indexed here while no search waits."""
 
 BACKGROUND_NICENESS = 10
 """Searches in this process have priority over an index that none of them waits for."""
@@ -35,13 +38,14 @@ _log = logging.getLogger("semsearch.storage.collections")
 
 @contextmanager
 def build_in_processes(
-    rows: Iterable[TermRow], row_count: int, niceness: int = BACKGROUND_NICENESS
+    rows: Iterable[TermRow], row_count: int, *, search_waits: bool = False
 ) -> Iterator[Iterator[IndexPart]]:
     """Yield an iterator over the index parts of these rows; no process is started for few rows."""
-    if row_count <= MAX_ROWS_IN_PROCESS:
+    if row_count <= (MAX_ROWS_IN_PROCESS if search_waits else MAX_BACKGROUND_ROWS_IN_PROCESS):
         yield map(build_part, batch_rows(rows, SERVING_BATCH_ROWS))
         return
     process_count = min(count_usable_cores(), -(-row_count // BATCH_ROWS), MAX_PROCESSES)
+    niceness = 0 if search_waits else BACKGROUND_NICENESS
     with ExitStack() as stack:
         processes = [stack.enter_context(closing(_IndexProcess(niceness))) for _ in range(process_count)]
         yield _build_round_robin(processes, batch_rows(rows))

@@ -23,7 +23,7 @@ def build_postings(rows: Iterable[TermRow], row_count: int) -> tuple[Postings, P
     if row_count <= MAX_ROWS_IN_PROCESS:
         return index_rows(rows)
     try:
-        with build_in_processes(rows, row_count, niceness=0) as parts:  # a search waits for them
+        with build_in_processes(rows, row_count, search_waits=True) as parts:
             postings, trigram_postings = PartMerger(parts).collect_postings()
         return map_merged(postings), map_merged(trigram_postings)
     except OSError as exc:
