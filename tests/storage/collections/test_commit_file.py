@@ -18,9 +18,10 @@ from support.writing import make_document, put_document
 
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import SourceRoot
-from semsearch.storage.collections.local import commit_file
+from semsearch.storage.collections.local import catalog, commit_file
 from semsearch.storage.collections.local.catalog import CATALOG_FILE, accept_catalog
 from semsearch.storage.collections.local.store import LocalStore
+from semsearch.storage.sqlite import connect
 
 WAL = f"{CATALOG_FILE}-wal"
 
@@ -221,6 +222,32 @@ def test_opening_during_writes_is_no_error(store: LocalStore, new_store: NewStor
         thread.join()
     assert counts == sorted(counts)
     assert counts[-1] > 20
+
+
+@pytest.mark.parametrize("is_passing", [True, False])
+def test_file_that_looks_damaged_is_read_again_under_the_lock(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, is_passing: bool
+) -> None:
+    """A checkpoint of another process ends before that; what still looks damaged is an error."""
+    add_documents(store, 3)
+    store.close()
+    has_failed = False
+
+    def connect_during_checkpoint(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
+        nonlocal has_failed
+        if immutable and not (has_failed and is_passing):
+            has_failed = True
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return connect(path, mode, immutable=immutable)
+
+    monkeypatch.setattr(catalog, "connect", connect_during_checkpoint)
+    if is_passing:
+        with closing(LocalStore(store.folder)) as reader:
+            assert reader.info().documents == 23
+    else:
+        with pytest.raises(StorageError, match="malformed"):
+            LocalStore(store.folder)
+    assert has_failed
 
 
 @given(number=st.integers(0, 1 << 40), written_bytes=st.integers(0, 64), filling=st.binary(min_size=64, max_size=64))

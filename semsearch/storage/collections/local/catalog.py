@@ -96,10 +96,23 @@ class Catalog(SqliteFile):
         sync_folder(self.folder.parent)
 
     def _last_commit(self) -> int | None:
-        """Return the number of the last commit. Without a WAL no other file is created or changed."""
-        if _has_wal(self.path):
-            with self.read() as db:
-                return _read_commit_number(db)
+        """Return the number of the last commit. Without a WAL no other file is created or changed.
+
+        Another process may write a WAL to the file during the read, which then may look damaged: it is read again
+        under the lock of writers.
+        """
+        if not _has_wal(self.path):
+            try:
+                return self._last_commit_without_wal()
+            except StorageError:
+                operation = "check the collection"
+                with hold_lock(self.folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation=operation):
+                    if not _has_wal(self.path):
+                        return self._last_commit_without_wal()
+        with self.read() as db:
+            return _read_commit_number(db)
+
+    def _last_commit_without_wal(self) -> int | None:
         with map_sqlite_errors(self.path), closing(connect(self.path, "ro", immutable=True)) as db:
             return _read_commit_number(db)
 
