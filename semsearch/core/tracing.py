@@ -1,7 +1,7 @@
 """Traces (W3C Trace Context): the ids that join a request, its log lines, and its requests to model servers."""
 
-import os
 import re
+import secrets
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,15 +23,10 @@ class Trace:
 
     def make_child_header(self) -> str:
         """Return the `traceparent` of a request that is sent on behalf of this one, with a span id of its own."""
-        return f"00-{self.trace_id}-{make_random_id(8)}-{self.is_sampled:02x}"
+        return f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.is_sampled:02x}"
 
 
 _current_trace: ContextVar[Trace | None] = ContextVar("semsearch_trace", default=None)
-
-
-def make_random_id(byte_count: int) -> str:
-    """Return a random id of a request, trace or span in hexadecimal digits. Takes half the time of `secrets`."""
-    return os.urandom(byte_count).hex()
 
 
 def get_current_trace() -> Trace | None:
@@ -45,7 +40,7 @@ def begin_trace(traceparents: Sequence[bytes], request_id: str) -> Trace:
     `traceparents` has the values of all `traceparent` headers of the request.
     """
     parent = _parse_traceparent(traceparents[0]) if len(traceparents) == 1 else None
-    trace_id, is_sampled = parent or (make_random_id(16), False)
+    trace_id, is_sampled = parent or (secrets.token_hex(16), False)
     trace = Trace(trace_id, is_sampled, request_id)
     _current_trace.set(trace)
     return trace

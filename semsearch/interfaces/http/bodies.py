@@ -133,7 +133,7 @@ class BodyReceiver:
         scope["state"]["upload"] = upload
         body = SpooledBody(upload, self.folder, self.connections) if is_spooled else RequestBody(upload)
         try:
-            if scope["state"].get(_HAS_ARRIVED) and not is_spooled:  # the usual case, in a third of the time
+            if scope["state"].get(_HAS_ARRIVED) and not is_spooled:  # the usual case: a deadline would only cost time
                 await _receive_part(receive, upload, body, now)
                 await body.finish()
             else:

@@ -5,13 +5,14 @@ Plain ASGI. A request that it refuses reaches no route.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import SemsearchError, TooLargeError
-from ...core.tracing import begin_trace, make_random_id
+from ...core.tracing import begin_trace
 from . import cors, limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
@@ -46,7 +47,7 @@ class GuardMiddleware:
         """Pass one request to the application, or answer it with a problem."""
         # routes get the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
-        request_id = make_random_id(8)
+        request_id = secrets.token_hex(8)
         traceparents = [value for name, value in scope["headers"] if name == b"traceparent"]
         trace = begin_trace(traceparents, request_id)
         scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace.trace_id)
@@ -151,7 +152,7 @@ def _validate_head_size(scope: Scope) -> None:
     sizes = (
         ("path", len(scope["path"]), limits.MAX_PATH_BYTES),
         ("query string", len(scope["query_string"]), limits.MAX_QUERY_STRING_BYTES),
-        ("header", sum([len(name) + len(value) for name, value in scope["headers"]]), limits.MAX_HEADER_BYTES),
+        ("header", sum(len(name) + len(value) for name, value in scope["headers"]), limits.MAX_HEADER_BYTES),
     )
     for part, size, max_size in sizes:
         if size > max_size:

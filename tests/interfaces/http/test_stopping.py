@@ -102,7 +102,7 @@ def test_service_stops_in_time_and_ends_each_stream_with_an_event(
         assert all(b" 503 " in reply[:20] for reply in upload_replies)
         assert time.monotonic() - stopped_at < limits.READINESS_SECONDS + SHORT_GRACE_SECONDS
         assert process.wait(timeout=20) == 0
-        assert time.monotonic() - stopped_at < 10
+        assert time.monotonic() - stopped_at < 10 - (limits.GRACE_SECONDS - SHORT_GRACE_SECONDS)
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
         for reply in stream_replies:

@@ -224,24 +224,24 @@ def test_opening_during_writes_is_no_error(store: LocalStore, new_store: NewStor
     assert counts[-1] > 20
 
 
-@pytest.mark.parametrize("is_passing", [True, False])
+@pytest.mark.parametrize("is_temporary", [True, False])
 def test_file_that_looks_damaged_is_read_again_under_the_lock(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch, is_passing: bool
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, is_temporary: bool
 ) -> None:
-    """A checkpoint of another process ends before that; what still looks damaged is an error."""
+    """By then a checkpoint of another process has ended; a file that still looks damaged is an error."""
     add_documents(store, 3)
     store.close()
     has_failed = False
 
     def connect_during_checkpoint(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
         nonlocal has_failed
-        if immutable and not (has_failed and is_passing):
+        if immutable and not (has_failed and is_temporary):
             has_failed = True
             raise sqlite3.DatabaseError("database disk image is malformed")
         return connect(path, mode, immutable=immutable)
 
     monkeypatch.setattr(catalog, "connect", connect_during_checkpoint)
-    if is_passing:
+    if is_temporary:
         with closing(LocalStore(store.folder)) as reader:
             assert reader.info().documents == 23
     else:

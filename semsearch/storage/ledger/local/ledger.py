@@ -4,7 +4,6 @@ Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -368,12 +367,9 @@ def _create_or_migrate(path: Path) -> None:
 
 def _exists(path: Path) -> bool:
     try:
-        os.stat(path)  # at each request; Path.exists takes twice as long
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        return path.exists()
     except OSError as exc:
         raise StorageError(f"{path} cannot be read: {exc.strerror}") from exc
-    return True
 
 
 def _read_format(path: Path) -> int:

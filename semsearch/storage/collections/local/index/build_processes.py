@@ -22,7 +22,7 @@ MAX_ROWS_IN_PROCESS = 2_048
 it; the start of a process takes .3 s."""
 
 MAX_BACKGROUND_ROWS_IN_PROCESS = BATCH_ROWS
-"""Up to this many rows are indexed here while no search waits."""
+"""Up to this many rows are indexed here while no search waits, in up to twice that time."""
 
 BACKGROUND_NICENESS = 10
 """Searches in this process have priority over an index that none of them waits for."""
