@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 MAX_CONNECTIONS = 8_000
+"""Open at the same time."""
 DRAIN_SECONDS = 60.0
 """Time to wait for replies after the last request."""
 
@@ -58,7 +59,7 @@ def run_open_loop(
     """Send `rate` requests per second for `seconds`, in turn from `requests`; wait for the replies."""
     result, count = OpenLoopResult(), int(rate * seconds)
     busy: dict[int, _Connection] = {}
-    idle: list[_Connection] = []
+    idle: dict[int, _Connection] = {}
     poller, start, sent = select.epoll(), time.perf_counter(), 0
     try:
         while sent < count or busy:
@@ -67,7 +68,7 @@ def run_open_loop(
                 due = min(count, int((now - start) * rate) + 1)
                 result.max_lag = max(result.max_lag, now - start - sent / rate)
                 while sent < due:
-                    connection = _take_connection(port, idle, poller, result)
+                    connection = _take_connection(port, busy, idle, poller, result)
                     connection.sent_at, connection.received = time.perf_counter(), b""
                     busy[connection.socket.fileno()] = connection
                     _send(connection.socket, requests[sent % len(requests)])
@@ -78,21 +79,27 @@ def run_open_loop(
                 break
             timeout = max(0.0, start + sent / rate - time.perf_counter()) if sent < count else 1.0
             for descriptor, _ in poller.poll(timeout):
-                _receive(busy, descriptor, idle if reuse_connections else None, result)
+                _receive(busy, descriptor, idle, result, reuse_connections=reuse_connections)
         result.drain_seconds = time.perf_counter() - start - result.send_seconds
         result.statuses[0] += len(busy)
     finally:
         poller.close()
-        for connection in (*busy.values(), *idle):
+        for connection in (*busy.values(), *idle.values()):
             connection.socket.close()
     return result
 
 
-def _take_connection(port: int, idle: list[_Connection], poller: select.epoll, result: OpenLoopResult) -> _Connection:
+def _take_connection(
+    port: int,
+    busy: dict[int, _Connection],
+    idle: dict[int, _Connection],
+    poller: select.epoll,
+    result: OpenLoopResult,
+) -> _Connection:
     if idle:
-        return idle.pop()
+        return idle.popitem()[1]
     result.connection_count += 1
-    if result.connection_count > MAX_CONNECTIONS:
+    if len(busy) >= MAX_CONNECTIONS:
         raise RuntimeError(f"more than {MAX_CONNECTIONS:,} connections")
     connection = _Connection(socket.create_connection(("127.0.0.1", port), timeout=60))
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,11 +113,18 @@ def _send(sock: socket.socket, request: bytes) -> None:
 
 
 def _receive(
-    busy: dict[int, _Connection], descriptor: int, idle: list[_Connection] | None, result: OpenLoopResult
+    busy: dict[int, _Connection],
+    descriptor: int,
+    idle: dict[int, _Connection],
+    result: OpenLoopResult,
+    *,
+    reuse_connections: bool,
 ) -> None:
     """Read what has arrived on a connection; record a complete reply, or one that ended early."""
     connection = busy.get(descriptor)
     if connection is None:  # an idle connection that the service closes
+        if descriptor in idle:
+            idle.pop(descriptor).socket.close()
         return
     try:
         data = connection.socket.recv(_RECEIVE_BYTES)
@@ -131,7 +145,7 @@ def _receive(
     result.seconds.setdefault(status, []).append(time.perf_counter() - connection.sent_at)
     if status == 503:
         result.retry_after.add(head.lower().partition(b"retry-after: ")[2].partition(b"\r\n")[0])
-    if idle is None or b"connection: close" in head.lower():
-        connection.socket.close()
+    if reuse_connections and b"connection: close" not in head.lower():
+        idle[descriptor] = connection
     else:
-        idle.append(connection)
+        connection.socket.close()

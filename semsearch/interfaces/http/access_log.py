@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +21,7 @@ EntryFormat = Callable[[Scope, int | None, float], str]
 
 def format_line(scope: Scope, status: int | None, seconds: float) -> str:
     """Return the line of a request as text, with the id of its access key if it has one."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = _format_time(int(time.time()))
     state = scope.get("state", {})
     key = _get_key_id(state)
     line = f"{now} {scope['method']} {_get_path(scope)} {status or '-'} {seconds * 1000:.1f} ms"
@@ -73,6 +74,11 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send_and_note_status)
         finally:
             self._write(self._format_entry(scope, status, time.perf_counter() - started))
+
+
+@lru_cache(maxsize=1)
+def _format_time(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _get_path(scope: Scope) -> str:

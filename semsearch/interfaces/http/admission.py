@@ -54,8 +54,17 @@ class WorkQueue:
 
     def refusal(self) -> UnavailableError:
         """Count a request that the queue refuses, and return its error."""
+        self.count_refusal()
+        return UnavailableError(self.refusal_detail)
+
+    def count_refusal(self) -> None:
+        """Count a request that the queue refuses."""
         self.metrics.count("http_shed", (self.kind,))
-        return UnavailableError(_REFUSALS[self.kind])
+
+    @property
+    def refusal_detail(self) -> str:
+        """What a refused client is told."""
+        return _REFUSALS[self.kind]
 
 
 _REFUSALS = {

@@ -6,7 +6,6 @@ unusual is refused here; all others are parsed, and `admission` decides.
 
 import asyncio
 import re
-import secrets
 from collections.abc import Callable
 
 import orjson
@@ -17,6 +16,7 @@ from ...core.names import NAME_PATTERN
 from . import problems
 from .access_log import EntryFormat, format_line
 from .admission import Admission, WorkQueue
+from .request_ids import make_request_id
 from .request_metrics import count_request
 from .security_headers import add_security_headers
 
@@ -47,12 +47,15 @@ class EarlyRefusal:
         self._format_entry = format_entry
         self._arriving = dict.fromkeys(self._queues, 0)
         """Requests of this iteration of the event loop that were let through; their queue counts them later."""
-        self._has_reset = True
+        self._log_lines: list[str] = []
+        """Of this iteration, written together at its end: a system call for each would take longer than to make it."""
+        self._is_iteration_open = False
         headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
         headers.append((b"retry-after", b"%d" % problems.RETRY_AFTER_SECONDS))
         self._head = b"HTTP/1.1 503 Service Unavailable\r\n" + b"".join(
             b"%s: %s\r\n" % header for header in add_security_headers(headers)
         )
+        self._bodies = {kind: _make_body_format(queue) for kind, queue in self._queues.items()}
 
     @property
     def is_active(self) -> bool:
@@ -67,34 +70,45 @@ class EarlyRefusal:
         kind = request_line[3]
         if not self._queues[kind].is_full(self._arriving[kind]):
             self._arriving[kind] += 1
-            self._reset_later()
+            self._end_iteration_later()
             return None
-        return self._make_response(request_line[1], request_line[2], self._queues[kind])
+        return self._make_response(request_line[1], request_line[2], kind)
 
-    def _reset_later(self) -> None:
-        if self._has_reset:
-            self._has_reset = False
-            asyncio.get_running_loop().call_soon(self._reset)
+    def _end_iteration_later(self) -> None:
+        if not self._is_iteration_open:
+            self._is_iteration_open = True
+            asyncio.get_running_loop().call_soon(self._end_iteration)
 
-    def _reset(self) -> None:
+    def _end_iteration(self) -> None:
+        self._is_iteration_open = False
         self._arriving = dict.fromkeys(self._queues, 0)
-        self._has_reset = True
+        if self._log_lines and self._write_log_line is not None:
+            self._write_log_line("\n".join(self._log_lines))
+            self._log_lines.clear()
 
-    def _make_response(self, method: bytes, path: bytes, queue: WorkQueue) -> bytes:
-        request_id = secrets.token_hex(8)
+    def _make_response(self, method: bytes, path: bytes, kind: bytes) -> bytes:
+        request_id, queue = make_request_id(), self._queues[kind]
         scope: Scope = {
             "method": method.decode("ascii"),
             "path": path.decode("ascii"),
             "raw_path": path,
             "state": {"request_id": request_id},
         }
-        body = orjson.dumps(problems.make_problem(scope, "unavailable", str(queue.refusal())))
+        queue.count_refusal()
         count_request(queue.metrics, scope, 503)
         if self._write_log_line is not None:
-            self._write_log_line(self._format_entry(scope, 503, 0.0))
-        return b"%sx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (
-            self._head, request_id.encode(), len(body), body,
-        )  # fmt: skip
+            self._log_lines.append(self._format_entry(scope, 503, 0.0))
+            self._end_iteration_later()
+        encoded_id = request_id.encode()
+        body = self._bodies[kind] % (path, encoded_id)
+        return b"%sx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (self._head, encoded_id, len(body), body)
+
+
+def _make_body_format(queue: WorkQueue) -> bytes:
+    """Return the problem of a refused request, to be formatted with its path and its id, which need no escapes."""
+    scope: Scope = {"path": "%s", "state": {"request_id": "%s"}}
+    problem = problems.make_problem(scope, "unavailable", queue.refusal_detail.replace("%", "%%"))
+    return orjson.dumps(problem)
 
 
 def _is_whole(data: bytes, headers_start: int) -> bool:

@@ -5,7 +5,6 @@ Plain ASGI. A request that it refuses reaches no route.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -16,6 +15,7 @@ from ...core.tracing import begin_trace
 from . import cors, limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
+from .request_ids import make_request_id
 from .request_limits import RATE_LIMIT_HEADERS, RequestLimits
 from .security_headers import add_security_headers
 from .upgrades import validate_no_websocket
@@ -47,7 +47,7 @@ class GuardMiddleware:
         """Pass one request to the application, or answer it with a problem."""
         # routes get the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
-        request_id = secrets.token_hex(8)
+        request_id = make_request_id()
         traceparents = [value for name, value in scope["headers"] if name == b"traceparent"]
         trace = begin_trace(traceparents, request_id)
         scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace.trace_id)

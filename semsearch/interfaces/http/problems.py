@@ -4,7 +4,6 @@
 """
 
 import logging
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from ...core.errors import BudgetError, RateLimitedError, SemsearchError
 from ...core.escapes import escape_name
 from .private_paths import hide_paths
 from .remedies import add_remedy
+from .request_ids import make_request_id
 from .security_headers import add_security_headers
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _make_example(name: str) -> dict[str, object]:
 
 def make_raw_response(name: str, detail: str) -> bytes:
     """Return a complete HTTP response for bytes that are no valid request. The connection is closed after it."""
-    request_id = secrets.token_hex(8)
+    request_id = make_request_id()
     scope = {"path": "", "state": {"request_id": request_id}}
     response = make_response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
     headers = b"".join(b"%s: %s\r\n" % header for header in add_security_headers(response.raw_headers))
