@@ -126,7 +126,7 @@ def prove(
 def _measure_capacity(
     server: services.RunningService, requests: Sequence[bytes], round_size: int, seconds: float
 ) -> Phase:
-    """Send the requests in rounds, each once as long as they last: repeated ones would find the service's caches full."""
+    """Send the requests in rounds, each once as long as they last: a repeated one would be in the service's caches."""
     latencies, cpu, start = list[float](), machine.tree_cpu_seconds(server.pid), time.perf_counter()
     while not latencies or time.perf_counter() - start < seconds:
         first = len(latencies) % (len(requests) - round_size + 1)

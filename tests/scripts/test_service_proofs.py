@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from proofs import hostile_files, overload, slow_uploads
+from proofs import cost, hostile_files, overload, slow_uploads
 
 pytestmark = pytest.mark.slow
 
@@ -41,3 +41,13 @@ def test_hostile_files_harm_only_themselves(tmp_path: Path) -> None:
     assert result.errors == []
     assert (result.good, result.bombs) == (20, len(names))
     assert result.growth_bytes < hostile_files.MAX_GROWTH_BYTES
+
+
+def test_a_checkout_costs_about_as_much_as_itself(tmp_path: Path) -> None:
+    """The comparison of two checkouts finds CPU seconds of both, and only the noise of the machine between them."""
+    (tmp_path / "notes.md").write_text("# Lamps\n\n" + " ".join(f"The lamp {number} is lit." for number in range(900)))
+    [round] = cost.prove(cost.PROJECT, tmp_path, rounds=1, searches=120)
+    assert min(*round.ingestion, *round.searches) > 0
+    [[ingestion], [searches]] = cost.compute_ratios([round]).values()
+    assert 0.2 < ingestion < 5
+    assert 0.2 < searches < 5

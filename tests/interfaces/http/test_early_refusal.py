@@ -1,12 +1,15 @@
 """Refusals before a request is parsed: which requests they concern."""
 
 import asyncio
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Scope
 from support.overload import BODY, SEARCH, fill, search_bytes
 
+from semsearch.interfaces.http import problems
 from semsearch.interfaces.http.admission import Admission, WorkQueue
 from semsearch.interfaces.http.early_refusal import EarlyRefusal
 from semsearch.interfaces.http.limits import QueueLimits
@@ -51,12 +54,36 @@ def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> Non
 
 
 def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
-    """It has the line of any other request."""
-    lines: list[str] = []
-    refusal._write_log_line = lines.append
-    assert refusal.refuse(search_bytes(path=SEARCH + "?q=secret"))
-    [(_, method, path, status, *_)] = [line.split() for line in lines]
-    assert (method, path, status) == ("POST", SEARCH, "503")
+    """It has the line of any other request; those of one iteration of the event loop are written together."""
+    written: list[str] = []
+    refusal._write_log_line = written.append
+
+    async def arrive() -> None:
+        for _ in range(3):
+            assert refusal.refuse(search_bytes(path=SEARCH + "?q=secret"))
+        assert written == []
+        await asyncio.sleep(0.01)
+
+    asyncio.run(arrive())
+    [lines] = [text.splitlines() for text in written]
+    assert [tuple(line.split()[1:4]) for line in lines] == [("POST", SEARCH, "503")] * 3
+
+
+@pytest.mark.parametrize("kind", ["search", "ask"])
+def test_an_early_refusal_is_the_problem_that_the_middleware_returns(kind: str) -> None:
+    """Only the id of the request differs."""
+    full = Admission()
+    fill(full.queues[kind])
+    path = f"/v1/collections/hb-1_x/{kind}"
+    response = EarlyRefusal(full).refuse(search_bytes(path=path))
+    assert response is not None
+    head, body = response.split(b"\r\n\r\n")
+    request_id = json.loads(body)["request_id"]
+    scope: Scope = {"path": path, "state": {"request_id": request_id}}
+    expected = problems.from_exception(scope, full.queues[kind].refusal())
+    assert body == expected.body
+    assert f"x-request-id: {request_id}".encode() in head
+    assert f"content-length: {len(body)}".encode() in head
 
 
 @given(st.integers(0, len(search_bytes()) - 1))
