@@ -5,7 +5,7 @@ its explanation, or a fragment. A table row stands alone; the header of its tabl
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..core.types.answers import Passage, Sentence
@@ -13,14 +13,16 @@ from ..core.types.documents import BLOCK_SEPARATOR, Span
 from ..core.types.stored_documents import TextBlock
 from ..text.sentences import split_lines, split_sentences
 
-TARGET_WORDS = 70
-"""An excerpt grows to about this length around its sentence: 56 words on average over manuals. Longer ones hold the
-answer more often (80 words: 4 of 100 more), but take longer to read."""
+DEFAULT_TARGET_WORDS = 70
+"""Words to which an excerpt grows around its sentence, as far as its section goes on."""
 
-MAX_LIST_WORDS = 110
+MAX_LIST_WORDS = 100
 """Words of a list or code block together with its lead-in."""
 
 MAX_EXCERPT_WORDS = 150
+
+MAX_JOINED_WORDS = 105
+"""Words of two excerpts of one section that are shown as one."""
 
 MIN_WORDS = 5
 """Fewer words without a full stop are a fragment."""
@@ -58,13 +60,26 @@ class Excerpt:
         return self.start <= sentence.start < self.end
 
 
-def build_excerpt(passage: Passage, sentence: Sentence) -> Excerpt | None:
+def build_excerpt(passage: Passage, sentence: Sentence, target_words: int = DEFAULT_TARGET_WORDS) -> Excerpt | None:
     """Return the excerpt around a sentence of a passage; None if nothing coherent can be quoted there."""
     index = next((i for i, block in enumerate(passage.blocks) if block.start <= sentence.start < block.end), None)
     if index is None or passage.blocks[index].kind == "heading":
         return None
-    builder = _ExcerptBuilder(passage.blocks, index, sentence)
+    builder = _ExcerptBuilder(passage.blocks, index, sentence, target_words)
     return builder.build_row() if builder.block.kind == "table" else builder.build()
+
+
+def join_excerpts(passage: Passage, first: Excerpt, second: Excerpt) -> Excerpt | None:
+    """Return `first` extended to `second`, with what is between them; None if they are apart, or rows of tables."""
+    start, end = min(first.start, second.start), max(first.end, second.end)
+    blocks = [block for block in passage.blocks if block.start < end and start < block.end]
+    if not blocks or start < blocks[0].start or blocks[-1].end < end or "table" in (first.kind, second.kind):
+        return None
+    if any(block.kind == "heading" or block.page != blocks[0].page for block in blocks):
+        return None
+    offset = passage.blocks[0].start
+    text = join_blocks(passage.blocks)[start - offset : end - offset]
+    return replace(first, start=start, end=end, text=text) if count_size(text) <= MAX_JOINED_WORDS else None
 
 
 @lru_cache(_CACHED_PASSAGES)
@@ -120,9 +135,10 @@ def extend_to_blocks(passage: Passage, max_words: int) -> Span:
 class _ExcerptBuilder:
     """Grows a span around one sentence."""
 
-    def __init__(self, blocks: tuple[TextBlock, ...], index: int, sentence: Sentence) -> None:
+    def __init__(self, blocks: tuple[TextBlock, ...], index: int, sentence: Sentence, target_words: int) -> None:
         self.block = blocks[index]
         self._blocks = blocks
+        self._target_words = target_words
         self._first = self._last = index
         """Indexes of the blocks that the span begins and ends in."""
         self._units = split_units(self.block)
@@ -135,7 +151,7 @@ class _ExcerptBuilder:
         if self.block.kind == "code":
             self._take_code()
         else:
-            self._grow_in_block(TARGET_WORDS)
+            self._grow_in_block(self._target_words)
         if self.block.kind in ("list", "code"):
             self._add_lead_in()
         self._add_introduced_blocks()
@@ -226,7 +242,7 @@ class _ExcerptBuilder:
         is_long = self._size(lead.start, self.end) > MAX_LIST_WORDS
         start = split_units(lead)[-1][0] if is_long else lead.start
         is_needed = self.block.kind == "code" or ends_as_lead_in(lead.text)
-        if self._size(start, self.end) <= (MAX_LIST_WORDS if is_needed else TARGET_WORDS):
+        if self._size(start, self.end) <= (MAX_LIST_WORDS if is_needed else self._target_words):
             self._first -= 1
             self.start = start
 
@@ -257,7 +273,7 @@ class _ExcerptBuilder:
             and self._in_section(self._last + 1)
             and (following := self._blocks[self._last + 1]).kind in ("paragraph", "list")
             and not ends_as_lead_in(following.text)
-            and self._size(self.start, following.end) <= TARGET_WORDS
+            and self._size(self.start, following.end) <= self._target_words
         ):
             self._last += 1
             self.end = following.end
@@ -265,7 +281,7 @@ class _ExcerptBuilder:
             self.start == self._blocks[self._first].start
             and self._in_section(self._first - 1)
             and (previous := self._blocks[self._first - 1]).kind == "paragraph"
-            and self._size(previous.start, self.end) <= TARGET_WORDS
+            and self._size(previous.start, self.end) <= self._target_words
         ):
             self._first -= 1
             self.start = previous.start

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support.passages import make_block_passage, make_question, make_text_passage
+from support.passages import BlockText, make_block_passage, make_question, make_text_passage
 
 from semsearch.answers.evidence import rank_sentences
 from semsearch.answers.excerpt_ranking import RankedExcerpt, compute_agreement, compute_dominance, rank_excerpts
@@ -65,6 +65,36 @@ def test_similar_words_count_for_english_only() -> None:
     words.calls = 0
     rank("Когда построен старый замок?", make_text_passage("p", "Замок построен давно, ещё до войны."), words=words)
     assert words.calls == 0
+
+
+def test_the_excerpt_is_as_long_as_its_question_needs() -> None:
+    """A comparison gets more text than an amount."""
+    filler = "The keeper writes every ship into the book of the tower before the long night begins."
+    passage = make_text_passage("p", " ".join(["Each log differs from lamp to lamp by 7 hours.", *[filler] * 20]))
+    lengths = [
+        len(rank(question, passage)[0].excerpt.text.split())
+        for question in (
+            "By how many hours differ lamp and log?",
+            "What is lamp log?",
+            "What is the difference of lamp and log?",
+        )
+    ]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) == 3
+
+
+def test_excerpts_of_one_section_that_score_alike_are_shown_as_one() -> None:
+    """What is inside it is not ranked again; an excerpt of another document stays by itself."""
+    filler = "The keeper writes every ship into the log of the tower before the long night begins."
+    first, second = "The lamp was built by monks in 1066.", "The lamp was built again by monks in 1412."
+    blocks: list[BlockText] = [("paragraph", text) for text in (first, *[filler] * 3, second)]
+    ranked = rank("When was the lamp built?", make_block_passage(*blocks), make_text_passage("q", first))
+    assert first in ranked[0].excerpt.text
+    assert second in ranked[0].excerpt.text
+    spans = [(one.candidate.passage.uri, one.excerpt.start, one.excerpt.end) for one in ranked]
+    (uri, start, end), others = spans[0], spans[1:]
+    assert not [span for span in others if span[0] == uri and start <= span[1] and span[2] <= end]
+    assert {span[0] for span in others} - {uri}
 
 
 @pytest.mark.parametrize("words", [SynonymSimilarity(), None])

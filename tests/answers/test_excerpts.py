@@ -1,13 +1,25 @@
 """An excerpt is one contiguous span that can be understood by itself."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.passages import BlockText, make_block_passage, make_blocks
 
-from semsearch.answers.excerpts import MAX_EXCERPT_WORDS, Excerpt, build_excerpt, count_size, ends_as_lead_in
+from semsearch.answers.excerpts import (
+    MAX_EXCERPT_WORDS,
+    MAX_JOINED_WORDS,
+    Excerpt,
+    build_excerpt,
+    count_size,
+    ends_as_lead_in,
+    join_excerpts,
+)
 from semsearch.core.types.answers import Passage, Sentence
 from semsearch.core.types.documents import BLOCK_SEPARATOR
+from semsearch.core.types.stored_documents import TextBlock
 
 FILLER = "The keeper writes every ship into the log of the tower before the night begins. "
 
@@ -150,19 +162,62 @@ def test_excerpt_is_a_coherent_span_of_its_document(contents: list[BlockText], p
     document = BLOCK_SEPARATOR.join(block.text for block in blocks)
     passage = make_block_passage(*contents, pages=pages)
     for sentence in passage.sentences:
-        if (excerpt := build_excerpt(passage, sentence)) is None:
-            continue
-        assert document[excerpt.start : excerpt.end] == excerpt.text
-        assert count_size(excerpt.text) <= MAX_EXCERPT_WORDS
-        assert not ends_as_lead_in(excerpt.text)
-        inside = [block for block in blocks if block.start < excerpt.end and excerpt.start < block.end]
-        assert {block.kind for block in inside} - {"code"}
-        above, *others = inside
-        assert "heading" not in {block.kind for block in others}
-        assert above.kind != "heading" or {block.kind for block in others} == {"code"}
-        assert len({block.page for block in inside}) == 1
-        assert not excerpt.context or excerpt.kind == "table"
-        assert _overlaps(excerpt, sentence)
+        if (excerpt := build_excerpt(passage, sentence)) is not None:
+            _validate_excerpt(excerpt, blocks, document)
+            assert _overlaps(excerpt, sentence)
+
+
+@given(CONTENTS, st.lists(st.sampled_from([None, 1, 2]), min_size=7, max_size=7))
+def test_joined_excerpts_are_coherent_too(contents: list[BlockText], pages: list[int | None]) -> None:
+    """They cover both, inside one section and page."""
+    blocks = make_blocks(contents, pages)
+    document = BLOCK_SEPARATOR.join(block.text for block in blocks)
+    passage = make_block_passage(*contents, pages=pages)
+    excerpts = [build_excerpt(passage, sentence, 20) for sentence in passage.sentences]
+    found = [excerpt for excerpt in excerpts if excerpt is not None]
+    for first, second in pairwise(found):
+        if (joined := join_excerpts(passage, first, second)) is not None:
+            _validate_excerpt(joined, blocks, document)
+            assert count_size(joined.text) <= MAX_JOINED_WORDS
+            assert joined.start == min(first.start, second.start)
+            assert joined.end == max(first.end, second.end)
+
+
+def test_excerpts_of_two_sections_are_not_joined() -> None:
+    """Nor are those that would be too long together, nor rows of tables."""
+    light, door = "The lamp is lit at dusk every day.", "The door is locked at night every day."
+    near: tuple[BlockText, BlockText] = ("paragraph", light), ("paragraph", door)
+    joined = _join_around(light, door, *near)
+    assert joined is not None
+    assert joined.text == f"{light}\n\n{door}"
+    assert _join_around(light, door, near[0], ("heading", "Doors"), near[1]) is None
+    assert _join_around(light, door, near[0], ("paragraph", FILLER * 12), near[1]) is None
+    assert (
+        _join_around("1066", "1067", ("table", "Year | Ship\n1066 | the old red ship\n1067 | the new red ship")) is None
+    )
+
+
+def _join_around(first: str, second: str, *contents: BlockText) -> Excerpt | None:
+    """Return the joined excerpts of 5 words around the sentences with these words."""
+    passage = make_block_passage(*contents)
+    sentences = [next(one for one in passage.sentences if words in one.text) for words in (first, second)]
+    excerpts = [build_excerpt(passage, sentence, 5) for sentence in sentences]
+    assert excerpts[0] is not None
+    assert excerpts[1] is not None
+    return join_excerpts(passage, excerpts[0], excerpts[1])
+
+
+def _validate_excerpt(excerpt: Excerpt, blocks: Sequence[TextBlock], document: str) -> None:
+    assert document[excerpt.start : excerpt.end] == excerpt.text
+    assert count_size(excerpt.text) <= MAX_EXCERPT_WORDS
+    assert not ends_as_lead_in(excerpt.text)
+    inside = [block for block in blocks if block.start < excerpt.end and excerpt.start < block.end]
+    assert {block.kind for block in inside} - {"code"}
+    above, *others = inside
+    assert "heading" not in {block.kind for block in others}
+    assert above.kind != "heading" or {block.kind for block in others} == {"code"}
+    assert len({block.page for block in inside}) == 1
+    assert not excerpt.context or excerpt.kind == "table"
 
 
 def _overlaps(excerpt: Excerpt, sentence: Sentence) -> bool:
