@@ -20,6 +20,7 @@ from semsearch import Library, text_source
 from semsearch.core import child_process
 from semsearch.core.child_process import ChildProcess
 from semsearch.core.errors import UnavailableError
+from semsearch.core.framing import build_child_environment
 from semsearch.core.types.documents import Vectors
 from semsearch.core.types.usage import RequestContext
 from semsearch.models import embedders
@@ -55,6 +56,15 @@ def make_ready_embedder(model: LocalEmbedder) -> SubprocessEmbedder:
     assert embedder.concurrency == 2
     assert embedder._child is not None
     return embedder
+
+
+def test_the_child_computes_with_the_same_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that choose them are the only ones that a child inherits."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-parent")
+    environment = build_child_environment([])
+    assert environment["OPENBLAS_CORETYPE"] == "Haswell"
+    assert "OPENAI_API_KEY" not in environment
 
 
 def test_vectors_are_bit_identical() -> None:
