@@ -81,11 +81,16 @@ def _make_environment(data_dir: Path) -> dict[str, str]:
 
 
 def read_queries(documents: Path, count: int) -> list[str]:
-    """Return words that follow each other in the documents, each query from another place."""
+    """Return words that follow each other in the documents, each query from another place.
+
+    RuntimeError if there are too few Markdown files for so many.
+    """
     texts = [path.read_text(errors="ignore") for path in sorted(documents.rglob("*.md"))]
     words = list(itertools.chain.from_iterable(text.split() for text in texts))
     step = max(1, (len(words) - WORDS_PER_QUERY) // count)
     places = range(0, len(words) - WORDS_PER_QUERY, step)
+    if len(places) < count:
+        raise RuntimeError(f"the Markdown files in {documents} have {len(words)} words: too few for {count} queries")
     return [" ".join(words[start : start + WORDS_PER_QUERY])[:300] for start in places][:count]
 
 

@@ -29,9 +29,9 @@ MAX_P99_RATIO = 2.0
 MAX_GROWTH_BYTES = 40 << 20
 MAX_DRAIN_SECONDS = 1.0
 CAPACITY_REQUESTS = {"search": 1_000, "ask": 96}
-"""Requests of one round over all connections."""
-REQUESTS = {"search": 20_000, "ask": 2_000}
-"""Different requests. Each phase serves few of them twice, as far as it can be: a service answers those faster."""
+"""Requests of one round over all connections; one more round warms the service up."""
+MEASURED_REQUESTS = {"search": 30_000, "ask": 4_000}
+"""Different requests of the capacity, and as many others of the overload: a service answers a repeated one faster."""
 MIN_CORE_SHARE = 0.9
 """Share of its core that the server must get in both phases; below it, the figures are void."""
 MAX_LAG_SECONDS = 0.1
@@ -102,15 +102,18 @@ def prove(
     """Measure capacity, overload and recovery of one service."""
     texts = make_texts(chunk_count)
     fill_collection(folder / "indexes", services.COLLECTION_NAME, texts, LocalEmbedder().embed_sync(texts))
-    requests = build_requests(texts, REQUESTS[kind], kind)
+    warm_up_count, count = CAPACITY_REQUESTS[kind], MEASURED_REQUESTS[kind]
+    requests = build_requests(texts, warm_up_count + 2 * count, kind)
+    capacity_requests = requests[warm_up_count : warm_up_count + count]
+    overload_requests = requests[warm_up_count + count :]
     service = services.Semsearch("hybrid")
     service.folder = folder / "indexes"
     with services.run_service(service) as server, machine.pinned(services.CLIENT_CORE):
-        load_client.run_requests(server.port, requests[:CONNECTIONS], CONNECTIONS)
-        capacity = _measure_capacity(server, requests, CAPACITY_REQUESTS[kind], seconds)
+        load_client.run_requests(server.port, requests[:warm_up_count], CONNECTIONS)
+        capacity = _measure_capacity(server, capacity_requests, CAPACITY_REQUESTS[kind], seconds)
         memory, cpu = machine.private_bytes(server.pid), machine.tree_cpu_seconds(server.pid)
         rate = factor * capacity.rate
-        result = run_open_loop(server.port, requests, rate, seconds, reuse_connections=reuse_connections)
+        result = run_open_loop(server.port, overload_requests, rate, seconds, reuse_connections=reuse_connections)
         overload = _make_phase(
             result.seconds.get(200, [0.0]),
             result.send_seconds + result.drain_seconds,

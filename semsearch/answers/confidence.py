@@ -2,8 +2,9 @@
 
 Two questions are estimated apart: whether the documents are about the question at all, and whether the excerpt is the
 right one of those at hand. Fitted by logistic regression on the answerable and unanswerable questions of three manuals
-and, with a tenth of the weight, of squad2_a; cross-validated, the most confident 30 and 55 of 100 answerable questions
-about manuals have a useful excerpt for 75 and 64 of 100.
+and, with a tenth of the weight, of squad2_a, with excerpts of one target length; cross-validated, the most confident 30
+and 55 of 100 answerable questions about manuals had a useful excerpt for 75 and 64 of 100. A fit with the present
+lengths is no better.
 """
 
 from collections.abc import Sequence

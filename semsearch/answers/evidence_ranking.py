@@ -13,7 +13,7 @@ from ..text.analyzer import detect_language
 from .confidence import estimate_confidence
 from .disagreement import Disagreement, find_disagreements, format_disagreement
 from .evidence import Candidate, should_call_chat_model
-from .excerpt_ranking import RankedExcerpt, rank_excerpts
+from .excerpt_ranking import RankedExcerpt, extend_best, rank_excerpts
 from .excerpts import extend_to_blocks, join_blocks
 from .similarity import knows_language, score_sentences
 
@@ -50,28 +50,28 @@ class EvidenceRanker:
         candidates = await score_sentences(self.embedder, question, passages, context)
         ranked = rank_excerpts(question, candidates, self.words)
         is_lexical = not knows_language(self.embedder, question.query_with_history or question)
-        disagreements = _find_disagreements(question, candidates, ranked, copies)
+        best = extend_best(ranked) if ranked else None
+        disagreements = _find_disagreements(question, candidates, best, copies) if best else []
         return RankedEvidence(
             passages=tuple(passages),
-            quotation=_quote(ranked[0], copies) if ranked else None,
+            quotation=_quote(best, copies) if best else None,
             confidence=estimate_confidence(question.text, candidates, ranked, is_lexical=is_lexical),
             may_answer=_may_answer(question, candidates),
-            closest=tuple(_choose_closest(passages, candidates, ranked, disagreements)),
+            closest=tuple(_choose_closest(passages, candidates, best, disagreements)),
             disagreements=tuple(map(format_disagreement, disagreements)),
         )
 
 
 def _find_disagreements(
-    question: AnalyzedQuery, candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt], copies: Sequence[Passage]
+    question: AnalyzedQuery, candidates: Sequence[Candidate], best: RankedExcerpt, copies: Sequence[Passage]
 ) -> list[Disagreement]:
     """Return the disagreements of the best excerpt with other sentences."""
-    if not ranked:
-        return []
-    best, excerpt = ranked[0].candidate, ranked[0].excerpt
     quoted = [
         candidate
         for candidate in candidates
-        if candidate.passage is best.passage and candidate is not best and excerpt.contains(candidate.sentence)
+        if candidate.passage is best.candidate.passage
+        and candidate is not best.candidate
+        and best.excerpt.contains(candidate.sentence)
     ]
     copied = [
         Candidate(passage, number, 0.0, 0.0, 0.0)
@@ -79,7 +79,9 @@ def _find_disagreements(
         for number in range(1, len(passage.sentences) + 1)
     ]
     searched_question = question.query_with_history or question
-    return find_disagreements(searched_question, [best, *quoted][:MAX_COMPARED_SENTENCES], [*copied, *candidates])
+    return find_disagreements(
+        searched_question, [best.candidate, *quoted][:MAX_COMPARED_SENTENCES], [*copied, *candidates]
+    )
 
 
 def _may_answer(question: AnalyzedQuery, candidates: Sequence[Candidate]) -> bool:
@@ -111,11 +113,11 @@ def _find_copy(passage: Passage, text: str) -> QuotedSpan | None:
 def _choose_closest(
     passages: Sequence[Passage],
     candidates: Sequence[Candidate],
-    ranked: Sequence[RankedExcerpt],
+    best: RankedExcerpt | None,
     disagreements: Sequence[Disagreement],
 ) -> list[ClosestPassage]:
     """Return the passages to show: that of the best excerpt, those that disagree, then the others by their score."""
-    leading = [*(best.candidate for best in ranked[:1]), *(disagreement.second for disagreement in disagreements)]
+    leading = [*([best.candidate] if best else []), *(disagreement.second for disagreement in disagreements)]
     best_by_id = dict[str, Candidate]()
     for candidate in [*leading, *candidates]:
         best_by_id.setdefault(candidate.passage.id, candidate)

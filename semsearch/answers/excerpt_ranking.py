@@ -117,29 +117,13 @@ def rank_excerpts(
         if excerpt := build_excerpt(candidate.passage, candidate.sentence, target_words):
             anchors.setdefault((candidate.passage.uri, excerpt.start, excerpt.end), (candidate, excerpt))
     scorer = _ExcerptScorer(question, words, max((c.passage.score for c in candidates), default=0.0))
-    ranked = _join_best(sorted(scorer.score(list(anchors.values())), key=lambda ranked: -ranked.score))
+    ranked = sorted(scorer.score(list(anchors.values())), key=lambda ranked: -ranked.score)
     return [replace(item, candidate=_find_best_sentence(item, candidates)) for item in ranked]
 
 
 def _choose_target_words(question: str) -> int:
     kinds = classify_question(question)
     return next((words for kind, words in _TARGET_WORDS if kind in kinds), DEFAULT_TARGET_WORDS)
-
-
-def _join_best(ranked: Sequence[RankedExcerpt]) -> list[RankedExcerpt]:
-    """Extend the best excerpt to others of its section that score about as much; leave out those inside it."""
-    if not ranked:
-        return []
-    best, others = ranked[0], list[RankedExcerpt]()
-    passage = best.candidate.passage
-    for other in ranked[1:]:
-        if other.candidate.passage.uri == passage.uri and best.score - other.score <= MAX_JOINED_GAP:
-            best = replace(best, excerpt=join_excerpts(passage, best.excerpt, other.excerpt) or best.excerpt)
-    for other in ranked[1:]:
-        is_inside = best.excerpt.start <= other.excerpt.start and other.excerpt.end <= best.excerpt.end
-        if other.candidate.passage.uri != passage.uri or not is_inside:
-            others.append(other)
-    return [best, *others]
 
 
 def _find_best_sentence(ranked: RankedExcerpt, candidates: Sequence[Candidate]) -> Candidate:
@@ -150,6 +134,19 @@ def _find_best_sentence(ranked: RankedExcerpt, candidates: Sequence[Candidate]) 
         for candidate in candidates
         if candidate.passage is passage and ranked.excerpt.contains(candidate.sentence)
     )
+
+
+def extend_best(ranked: Sequence[RankedExcerpt]) -> RankedExcerpt:
+    """Return the best excerpt, extended to others of its section that score about as much.
+
+    Its features stay those of the best place: with the longer text it would be no version of a copy any more.
+    """
+    best, *others = ranked
+    passage, excerpt = best.candidate.passage, best.excerpt
+    for other in others:
+        if other.candidate.passage.uri == passage.uri and best.score - other.score <= MAX_JOINED_GAP:
+            excerpt = join_excerpts(passage, excerpt, other.excerpt) or excerpt
+    return replace(best, excerpt=excerpt)
 
 
 def compute_agreement(ranked: Sequence[RankedExcerpt]) -> float:

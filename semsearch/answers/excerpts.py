@@ -70,12 +70,12 @@ def build_excerpt(passage: Passage, sentence: Sentence, target_words: int = DEFA
 
 
 def join_excerpts(passage: Passage, first: Excerpt, second: Excerpt) -> Excerpt | None:
-    """Return `first` extended to `second`, with what is between them; None if they are apart, or rows of tables."""
+    """Return `first` extended to `second`, with what is between them; None if they are apart, or with a table."""
     start, end = min(first.start, second.start), max(first.end, second.end)
     blocks = [block for block in passage.blocks if block.start < end and start < block.end]
-    if not blocks or start < blocks[0].start or blocks[-1].end < end or "table" in (first.kind, second.kind):
+    if not blocks or start < blocks[0].start or blocks[-1].end < end:
         return None
-    if any(block.kind == "heading" or block.page != blocks[0].page for block in blocks):
+    if any(block.kind in ("heading", "table") or block.page != blocks[0].page for block in blocks):
         return None
     offset = passage.blocks[0].start
     text = join_blocks(passage.blocks)[start - offset : end - offset]

@@ -14,6 +14,7 @@ from math import ceil
 from pathlib import Path
 
 from .framing import build_child_environment, receive, send
+from .settings import read_instruction_variables
 
 
 class ChildProcess:
@@ -26,7 +27,7 @@ class ChildProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=build_child_environment(sys.path),
+            env={**read_instruction_variables(), **build_child_environment(sys.path)},
             process_group=0,  # Ctrl-C must not reach it; a new session would make its priority independent of ours
         )
 

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from typing import IO
 
 MAX_FRAME_BYTES = 1 << 30
-_NUMERIC_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
-"""They choose the instructions that numpy and its library compute with: other ones round the vectors differently."""
-
 _FRAME_HEADER = struct.Struct(">Q")
 
 
@@ -45,7 +42,6 @@ def open_child_streams() -> tuple[IO[bytes], IO[bytes]]:
 def build_child_environment(import_path: Sequence[str]) -> dict[str, str]:
     """Return the environment of a child that imports from `import_path`; it has no secret of the parent."""
     return {
-        **{name: os.environ[name] for name in _NUMERIC_VARIABLES if name in os.environ},
         "PYTHONPATH": os.pathsep.join(part or os.getcwd() for part in import_path),
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # a child may not write files

@@ -54,6 +54,9 @@ __all__ = [
 LogFormat = Literal["text", "json"]
 
 DEFAULT_ANSWER_THRESHOLD = 0.6
+
+INSTRUCTION_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
+"""They choose the instructions that numpy and its library compute with."""
 DEFAULT_ORIGINALS_GIB = 2.0
 
 
@@ -193,6 +196,12 @@ def list_setting_sources(
     values = SettingsReader(environ, _read_config_files(environ, folder, config))
     Settings._read(values)
     return describe_sources(values, flags or {})
+
+
+def read_instruction_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that choose the instructions of numpy and its library: others round vectors differently."""
+    environ = os.environ if environ is None else environ
+    return {name: environ[name] for name in INSTRUCTION_VARIABLES if name in environ}
 
 
 def set_metrics_folder(folder: Path | None) -> None:

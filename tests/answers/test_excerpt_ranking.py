@@ -7,10 +7,18 @@ import pytest
 from support.passages import BlockText, make_block_passage, make_question, make_text_passage
 
 from semsearch.answers.evidence import rank_sentences
-from semsearch.answers.excerpt_ranking import RankedExcerpt, compute_agreement, compute_dominance, rank_excerpts
+from semsearch.answers.excerpt_ranking import (
+    RankedExcerpt,
+    compute_agreement,
+    compute_dominance,
+    extend_best,
+    rank_excerpts,
+)
 from semsearch.core.ports import WordSimilarity
 from semsearch.core.types.answers import AnalyzedQuery, Passage
 from semsearch.core.types.documents import Vectors
+
+FILLER = "The keeper writes every ship into the book of the tower before the long night begins."
 
 
 class SynonymSimilarity:
@@ -69,8 +77,7 @@ def test_similar_words_count_for_english_only() -> None:
 
 def test_the_excerpt_is_as_long_as_its_question_needs() -> None:
     """A comparison gets more text than an amount."""
-    filler = "The keeper writes every ship into the book of the tower before the long night begins."
-    passage = make_text_passage("p", " ".join(["Each log differs from lamp to lamp by 7 hours.", *[filler] * 20]))
+    passage = make_text_passage("p", " ".join(["Each log differs from lamp to lamp by 7 hours.", *[FILLER] * 20]))
     lengths = [
         len(rank(question, passage)[0].excerpt.text.split())
         for question in (
@@ -83,18 +90,28 @@ def test_the_excerpt_is_as_long_as_its_question_needs() -> None:
     assert len(set(lengths)) == 3
 
 
-def test_excerpts_of_one_section_that_score_alike_are_shown_as_one() -> None:
-    """What is inside it is not ranked again; an excerpt of another document stays by itself."""
-    filler = "The keeper writes every ship into the log of the tower before the long night begins."
+def test_the_best_excerpt_is_extended_to_others_of_its_section_that_score_alike() -> None:
+    """Not to one that scores far less, nor to another document."""
     first, second = "The lamp was built by monks in 1066.", "The lamp was built again by monks in 1412."
-    blocks: list[BlockText] = [("paragraph", text) for text in (first, *[filler] * 3, second)]
-    ranked = rank("When was the lamp built?", make_block_passage(*blocks), make_text_passage("q", first))
-    assert first in ranked[0].excerpt.text
-    assert second in ranked[0].excerpt.text
-    spans = [(one.candidate.passage.uri, one.excerpt.start, one.excerpt.end) for one in ranked]
-    (uri, start, end), others = spans[0], spans[1:]
-    assert not [span for span in others if span[0] == uri and start <= span[1] and span[2] <= end]
-    assert {span[0] for span in others} - {uri}
+    near: list[BlockText] = [("paragraph", text) for text in (first, *[FILLER] * 3, second)]
+    far: list[BlockText] = [("paragraph", text) for text in (first, *[FILLER] * 6)]
+    ranked = rank("When was the lamp built?", make_block_passage(*near), make_text_passage("q", second))
+    extended = extend_best(ranked)
+    assert second not in ranked[0].excerpt.text or first not in ranked[0].excerpt.text
+    assert first in extended.excerpt.text
+    assert second in extended.excerpt.text
+    assert (extended.features, extended.candidate) == (ranked[0].features, ranked[0].candidate)
+    alone = rank("When was the lamp built?", make_block_passage(*far))
+    assert extend_best(alone) == alone[0]
+
+
+def test_a_version_in_another_document_does_not_compete_with_an_extended_excerpt() -> None:
+    """Agreement and dominance compare excerpts of the usual length."""
+    text = f"The lamp was built by monks in 1066. {FILLER} {FILLER} {FILLER} The lamp was built again by monks in 1412."
+    question = make_question("When was the lamp built?")
+    versions = rank(question, make_text_passage("a", text), make_text_passage("b", f"{text} Sheep graze."))
+    assert extend_best(versions).excerpt.text.count("monks") == 2
+    assert compute_agreement(versions) > 0.9
 
 
 @pytest.mark.parametrize("words", [SynonymSimilarity(), None])

@@ -174,11 +174,13 @@ def test_joined_excerpts_are_coherent_too(contents: list[BlockText], pages: list
     document = BLOCK_SEPARATOR.join(block.text for block in blocks)
     passage = make_block_passage(*contents, pages=pages)
     excerpts = [build_excerpt(passage, sentence, 20) for sentence in passage.sentences]
-    found = [excerpt for excerpt in excerpts if excerpt is not None]
-    for first, second in pairwise(found):
+    for first, second in pairwise(excerpt for excerpt in excerpts if excerpt is not None):
         if (joined := join_excerpts(passage, first, second)) is not None:
             _validate_excerpt(joined, blocks, document)
             assert count_size(joined.text) <= MAX_JOINED_WORDS
+            assert "table" not in {
+                block.kind for block in blocks if block.start < joined.end and joined.start < block.end
+            }
             assert joined.start == min(first.start, second.start)
             assert joined.end == max(first.end, second.end)
 

@@ -21,7 +21,7 @@ from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .idempotency import IdempotencyMiddleware
-from .log_lines import write_line
+from .log_lines import write_lines
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
 from .request_limits import RequestLimits
@@ -56,7 +56,7 @@ class Application:
         self._delivery = make_delivery(library.ledger, library.settings.profiles)
         self._sampler = MetricsSampler(self.metrics, library, admission, self.connections)
         format_entry = ENTRY_FORMATS[library.settings.log_format]
-        self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None, format_entry)
+        self.early_refusal = EarlyRefusal(admission, write_lines if has_access_log else None, format_entry)
         """For the protocol, which sees requests before they are parsed."""
         authenticator = Authenticator(library, is_exposed=is_exposed)
         routes = MetricsEndpoint(_LazyRoutes(self._service), self._sampler.render)

@@ -6,7 +6,7 @@ unusual is refused here; all others are parsed, and `admission` decides.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 from starlette.types import Scope
@@ -33,22 +33,22 @@ _UNUSUAL = re.compile(
 
 
 class EarlyRefusal:
-    """Refuses whole requests of full queues; `write_log_line` writes the access log, if there is one."""
+    """Refuses whole requests of full queues; `write_log_lines` writes the access log, if there is one."""
 
     def __init__(
         self,
         admission: Admission,
-        write_log_line: Callable[[str], None] | None = None,
+        write_log_lines: Callable[[Sequence[str]], None] | None = None,
         format_entry: EntryFormat = format_line,
     ) -> None:
         self._search_queue, self._ask_queue = admission.queues["search"], admission.queues["ask"]
         self._queues = {b"search": self._search_queue, b"ask": self._ask_queue}
-        self._write_log_line = write_log_line
+        self._write_log_lines = write_log_lines
         self._format_entry = format_entry
         self._arriving = dict.fromkeys(self._queues, 0)
         """Requests of this iteration of the event loop that were let through; their queue counts them later."""
         self._log_lines: list[str] = []
-        """Of this iteration, written together at its end: a system call for each would take longer than to make it."""
+        """Lines of the access log of this iteration, written together: a write takes longer than a refusal."""
         self._is_iteration_open = False
         headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
         headers.append((b"retry-after", b"%d" % problems.RETRY_AFTER_SECONDS))
@@ -82,9 +82,9 @@ class EarlyRefusal:
     def _end_iteration(self) -> None:
         self._is_iteration_open = False
         self._arriving = dict.fromkeys(self._queues, 0)
-        if self._log_lines and self._write_log_line is not None:
-            self._write_log_line("\n".join(self._log_lines))
-            self._log_lines.clear()
+        if self._log_lines and self._write_log_lines is not None:
+            self._write_log_lines(self._log_lines)
+            self._log_lines = []
 
     def _make_response(self, method: bytes, path: bytes, kind: bytes) -> bytes:
         request_id, queue = make_request_id(), self._queues[kind]
@@ -96,7 +96,7 @@ class EarlyRefusal:
         }
         queue.count_refusal()
         count_request(queue.metrics, scope, 503)
-        if self._write_log_line is not None:
+        if self._write_log_lines is not None:
             self._log_lines.append(self._format_entry(scope, 503, 0.0))
             self._end_iteration_later()
         encoded_id = request_id.encode()

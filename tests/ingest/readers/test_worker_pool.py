@@ -14,6 +14,7 @@ from support.processes import has_exited
 
 from semsearch.core.cancellation import call_with_event
 from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, UnavailableError, UnsupportedMediaError
+from semsearch.core.settings import INSTRUCTION_VARIABLES
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
@@ -129,9 +130,11 @@ def test_memory_is_limited() -> None:
 
 
 def test_environment_of_a_worker_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys in the parent's environment are not in the environment of a worker."""
+    """Keys in the parent's environment are not; the variables that choose the instructions of numpy are."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("SEMSEARCH_CHAT__API_KEY", "sk-secret")
+    for name in INSTRUCTION_VARIABLES:
+        monkeypatch.setenv(name, "")
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
         (pid,) = get_pids(pool)
@@ -142,6 +145,7 @@ def test_environment_of_a_worker_has_no_secret(monkeypatch: pytest.MonkeyPatch) 
         b"PYTHONUTF8",
         b"PYTHONDONTWRITEBYTECODE",
         b"OPENBLAS_NUM_THREADS",
+        *(name.encode() for name in INSTRUCTION_VARIABLES),
     }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from semsearch.interfaces.http.access_log import AccessLogMiddleware
 from semsearch.interfaces.http.data_folder import find_write_problem
+from semsearch.interfaces.http.log_lines import write_lines
 
 pytestmark = pytest.mark.slow
 
@@ -78,3 +80,37 @@ def test_unwritable_data_directory_is_named(tmp_path: Path) -> None:
     problem = find_write_problem(folder / "indexes")
     assert problem is not None
     assert f"{folder}/indexes cannot be written" in problem
+
+
+def test_lines_that_are_written_together_fit_what_a_pipe_takes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger write could be interrupted by lines of another worker; each write ends with a line."""
+    written: list[bytes] = []
+    monkeypatch.setattr("os.write", lambda descriptor, data: written.append(data))
+    lines = [f"{number} {'x' * (number % 200)}" for number in range(300)]
+    write_lines(lines)
+    assert b"".join(written).decode().splitlines() == lines
+    assert all(len(data) <= select.PIPE_BUF and data.endswith(b"\n") for data in written)
+    assert len(written) < len(lines) / 20
+    written.clear()
+    write_lines([])
+    assert written == []
+
+
+FORK = """
+import os, random
+from semsearch.interfaces.http.request_ids import make_request_id
+for _ in range(3):
+    random.seed(1)
+    print(make_request_id(), flush=True)
+    if os.fork() == 0:
+        print(make_request_id(), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_ids_of_requests_differ_after_a_fork_and_do_not_follow_a_seed() -> None:
+    """Workers are forked, and a program that embeds the service may seed its random numbers."""
+    ids = subprocess.run([sys.executable, "-c", FORK], capture_output=True, check=True, text=True).stdout.split()
+    assert len(ids) == len(set(ids)) == 6
+    assert {len(one) for one in ids} == {16}

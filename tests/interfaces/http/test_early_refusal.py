@@ -55,8 +55,8 @@ def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> Non
 
 def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
     """It has the line of any other request; those of one iteration of the event loop are written together."""
-    written: list[str] = []
-    refusal._write_log_line = written.append
+    written: list[list[str]] = []
+    refusal._write_log_lines = lambda lines: written.append([*lines])
 
     async def arrive() -> None:
         for _ in range(3):
@@ -65,7 +65,7 @@ def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
         await asyncio.sleep(0.01)
 
     asyncio.run(arrive())
-    [lines] = [text.splitlines() for text in written]
+    [lines] = written
     assert [tuple(line.split()[1:4]) for line in lines] == [("POST", SEARCH, "503")] * 3
 
 

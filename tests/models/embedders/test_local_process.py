@@ -20,7 +20,6 @@ from semsearch import Library, text_source
 from semsearch.core import child_process
 from semsearch.core.child_process import ChildProcess
 from semsearch.core.errors import UnavailableError
-from semsearch.core.framing import build_child_environment
 from semsearch.core.types.documents import Vectors
 from semsearch.core.types.usage import RequestContext
 from semsearch.models import embedders
@@ -59,12 +58,14 @@ def make_ready_embedder(model: LocalEmbedder) -> SubprocessEmbedder:
 
 
 def test_the_child_computes_with_the_same_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that choose them are the only ones that a child inherits."""
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-parent")
-    environment = build_child_environment([])
-    assert environment["OPENBLAS_CORETYPE"] == "Haswell"
-    assert "OPENAI_API_KEY" not in environment
+    """Vectors that other instructions round differently are still equal."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    code = "import sys; from semsearch.models.embedders.local import LocalEmbedder as E;"
+    code += "sys.stdout.buffer.write(E().embed_sync(['The lamp in lighthouse 7 shines over the sea. ' * 9]).tobytes())"
+    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    with closing(make_ready_embedder(LocalEmbedder())) as embedder:
+        vectors = embed(embedder, ["The lamp in lighthouse 7 shines over the sea. " * 9])
+    assert vectors.tobytes() == alone
 
 
 def test_vectors_are_bit_identical() -> None:
