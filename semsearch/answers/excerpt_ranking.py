@@ -30,14 +30,13 @@ _TARGET_WORDS: Sequence[tuple[QuestionKind, int]] = (
     ("amount", 50),
     ("time", 50),
     ("yes-no", 55),
-    ("how-to", 60),
 )
 """Words to which an excerpt grows, by the first kind of the question that matches: a comparison needs more text than a
 number. Of 100 questions about manuals the excerpt is useful for 5 more than with one length of the same mean."""
 
 _CACHED_TEXTS = 64
 
-MAX_JOINED_GAP = 1.0
+MAX_JOINED_GAP = 0.9
 """Difference of the scores of two excerpts of one section up to which they are shown as one: neither is clearly the
 better one, and the answer is often in the other."""
 
