@@ -32,8 +32,8 @@ _TARGET_WORDS: Sequence[tuple[QuestionKind, int]] = (
     ("yes-no", 55),
 )
 """Words to which an excerpt grows, by the first kind of the question that matches: a comparison needs more text than a
-number. With these and `extend_best` it is useful for 62 instead of 57 of 100 questions about manuals, and has 61 instead
-of 57 words on average."""
+number. With these and `extend_best` it is useful for 62 of 100 questions about manuals instead of 57, with 61 words on
+average instead of 57."""
 
 _CACHED_TEXTS = 64
 

@@ -63,7 +63,7 @@ class WorkQueue:
 
     @property
     def refusal_detail(self) -> str:
-        """What a refused client is told."""
+        """Detail of the problem that a refused client gets."""
         return _REFUSALS[self.kind]
 
 
