@@ -25,6 +25,8 @@ DESCRIPTORS = 128
 SECONDS_BETWEEN_BYTES = 8
 MAX_GROWTH_MB = 32
 _JSON = "application/json"
+STEADY_LOOKS = 6
+"""Looks at the number of open descriptors in which it must stay the same: none is accepted or closed any more."""
 _SEARCH_PATH = "/v1/collections/hb/search"
 
 
@@ -103,8 +105,8 @@ def prove_slow_sockets(folder: Path, *, seconds: float, workers: int = 1) -> tup
         sockets = [stack.enter_context(attacked.connect()) for _ in range((DESCRIPTORS + 2) * workers)]
         for connection in sockets:
             _send(connection, head)
-        # until they are accepted: each of the last ones may close a connection whose request has not arrived yet
-        _wait_until(lambda: bool(attacked.request("GET", "/healthz")))
+        # until all workers have accepted them: the last ones may close a connection whose request has not arrived yet
+        _wait_until(lambda: _is_steady(attacked.count_descriptors) and bool(attacked.request("GET", "/healthz")))
         end = time.monotonic() + seconds
         next_byte = 0.0
         while time.monotonic() < end:
@@ -171,6 +173,16 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def _is_steady(count: Callable[[], int]) -> bool:
+    """Return whether a number stays the same for a while."""
+    first = count()
+    for _ in range(STEADY_LOOKS):
+        time.sleep(0.05)
+        if count() != first:
+            return False
+    return True
 
 
 def main() -> None:
