@@ -139,7 +139,7 @@ def _find_best_sentence(ranked: RankedExcerpt, candidates: Sequence[Candidate]) 
 def extend_best(ranked: Sequence[RankedExcerpt]) -> RankedExcerpt:
     """Return the best excerpt, extended to others of its section that score about as much.
 
-    Its features stay those of the best place: with the longer text it would be no version of a copy any more.
+    Its features and its score do not change: the confidence compares excerpts before they are extended.
     """
     best, *others = ranked
     passage, excerpt = best.candidate.passage, best.excerpt

@@ -22,7 +22,7 @@ MAX_LIST_WORDS = 100
 MAX_EXCERPT_WORDS = 150
 
 MAX_JOINED_WORDS = 105
-"""Words of two excerpts of one section that are shown as one."""
+"""Words of two excerpts of one section that are shown as one; with 120, excerpts have more than 60 words on average."""
 
 MIN_WORDS = 5
 """Fewer words without a full stop are a fragment."""

@@ -54,10 +54,10 @@ __all__ = [
 LogFormat = Literal["text", "json"]
 
 DEFAULT_ANSWER_THRESHOLD = 0.6
+DEFAULT_ORIGINALS_GIB = 2.0
 
 INSTRUCTION_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 """They choose the instructions that numpy and its library compute with."""
-DEFAULT_ORIGINALS_GIB = 2.0
 
 
 @dataclass(frozen=True, slots=True)
