@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from ..core.types.filters import RawFilter
@@ -55,8 +55,11 @@ class SearchOperations(CollectionAccess):
         diversity: float = 0.0,
         explain: bool = False,
         deadline: float | None = None,
+        on_ranked: Callable[[], None] | None = None,
     ) -> list[Hit]:
         """`search` for an event loop; `deadline` is a time of `time.monotonic()`.
+
+        `on_ranked` is called on the loop as soon as the hits are ranked, shortly before they are returned.
 
         >>> [hit.uri for hit in asyncio.run(handbook.asearch("parental leave", k=3))]
         ['docs/leave.md']
@@ -66,7 +69,8 @@ class SearchOperations(CollectionAccess):
         # embedded before it joins a batch, so that no other search waits for this vector
         if self.backends.embedder.concurrency > 1 or not self.embeds_locally(request.query):
             search = await self.backends.embed_search(search, context)
-        return await self.backends.search_batcher.submit(search, partial(self.backends.embed_search, context=context))
+        embed = partial(self.backends.embed_search, context=context)
+        return await self.backends.search_batcher.submit(search, embed, on_ranked)
 
     async def aembed_queries(self, requests: Iterable[SearchRequest], *, deadline: float | None = None) -> None:
         """Embed the queries of several searches together; `asearch` then finds their vectors in the cache.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..core.metrics import Metrics, NoMetrics
 from ..core.ports import Store
@@ -28,7 +29,11 @@ SKIP_BATCHING_AFTER = 16
 SearchEmbedder = Callable[[Search], Awaitable[Search]]
 """Returns a search with the vectors of its queries."""
 
-_PendingSearch = tuple[Search, SearchEmbedder]
+
+class _PendingSearch(NamedTuple):
+    search: Search
+    embed: SearchEmbedder
+    on_ranked: Callable[[], None] | None
 
 
 class SearchBatcher:
@@ -49,11 +54,17 @@ class SearchBatcher:
         with self._store.snapshot() as snapshot:
             return run_searches(snapshot, searches)
 
-    async def submit(self, search: Search, embed: SearchEmbedder) -> list[Hit]:
-        """Return the hits of a search; it runs in one batch with the searches that arrive at the same time."""
+    async def submit(
+        self, search: Search, embed: SearchEmbedder, on_ranked: Callable[[], None] | None = None
+    ) -> list[Hit]:
+        """Return the hits of a search; it runs in one batch with the searches that arrive at the same time.
+
+        `on_ranked` is called when the batch has its hits: before the event loop reads from its connections again,
+        so whoever bounds the number of searches that wait can let in as many as this batch had.
+        """
         if not all(self._store.is_filter_cached(filter) for filter in _collect_filters(search)):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._prefetch_filters, search)
-        pending = search, embed
+        pending = _PendingSearch(search, embed, on_ranked)
         if self._has_skipped_batching:
             self._single_search_count = 0
         elif self._single_search_count >= SKIP_BATCHING_AFTER:
@@ -77,7 +88,7 @@ class SearchBatcher:
 
     def _join(self, pending: _PendingSearch) -> tuple[_Batch, int]:
         """Add a search to the open batch, or to a new one; return the batch and the index of the search."""
-        loop, batch, size = asyncio.get_running_loop(), self._open_batch, max(pending[0].k, RERANK_DEPTH)
+        loop, batch, size = asyncio.get_running_loop(), self._open_batch, max(pending.search.k, RERANK_DEPTH)
         if batch is not None and batch.loop is loop and batch.chunk_count + size <= MAX_BATCH_CHUNKS:
             batch.pending.append(pending)
             batch.chunk_count += size
@@ -98,12 +109,14 @@ class SearchBatcher:
         return await self._run(batch.pending)
 
     async def _run(self, pending: Sequence[_PendingSearch]) -> list[list[Hit]]:
-        searches = [await embed(search) for search, embed in pending]
+        searches = [await one.embed(one.search) for one in pending]
         started = time.perf_counter()
         hits = await self._retrieve(searches)
         seconds = time.perf_counter() - started
-        for _ in searches:  # each waits for the whole batch
-            self._metrics.observe("stage_seconds", ("search", "retrieve"), seconds)
+        for one in pending:
+            if one.on_ranked is not None:
+                one.on_ranked()
+            self._metrics.observe("stage_seconds", ("search", "retrieve"), seconds)  # each waits for the whole batch
         return hits
 
     async def _retrieve(self, searches: Sequence[Search]) -> list[list[Hit]]:

@@ -258,6 +258,50 @@ def test_cancelled_search_affects_no_other(batcher: SearchBatcher) -> None:
     assert asyncio.run(cancel_one()) == (True, [place[:4] for index, place in enumerate(PLACES) if index != 2])
 
 
+@pytest.mark.parametrize(("count", "expected"), [(1, [(1, 1)]), (5, [(1, 1), (5, 1)])])
+def test_the_end_of_ranking_is_told_before_the_loop_reads_again(
+    batcher: SearchBatcher,
+    counting_store: CountingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    expected: list[tuple[int, int]],
+) -> None:
+    """Requests that came in while a batch ran find the places of its searches free, before these are answered.
+
+    The first search runs alone, the others in one batch.
+    """
+    ranked, seen, tasks = list[int](), list[tuple[int, int]](), list[asyncio.Task[list[Hit]]]()
+    try_snapshot = counting_store.try_snapshot
+
+    @contextmanager
+    def notice_next_iteration() -> Iterator[ReadSnapshot | None]:
+        with try_snapshot() as snapshot:
+            yield snapshot
+        # what the loop calls first in its next iteration
+        asyncio.get_running_loop().call_soon(lambda: seen.append((len(ranked), sum(task.done() for task in tasks))))
+
+    monkeypatch.setattr(counting_store, "try_snapshot", notice_next_iteration)
+
+    async def search_all() -> None:
+        for index in range(count):
+            submission = batcher.submit(lexical_search("mill"), embed_nothing, partial(ranked.append, index))
+            tasks.append(asyncio.ensure_future(submission))
+        await asyncio.wait(tasks)
+
+    asyncio.run(search_all())
+    assert sorted(ranked) == list(range(count))
+    assert seen == expected
+
+
+def test_a_failed_search_is_not_told_as_ranked(batcher: SearchBatcher, counting_store: CountingStore) -> None:
+    """Its place stays taken until its error is returned."""
+    ranked = list[int]()
+    counting_store.try_snapshot = None  # type: ignore[assignment,method-assign]
+    with pytest.raises(TypeError):
+        asyncio.run(batcher.submit(lexical_search("mill"), embed_nothing, partial(ranked.append, 1)))
+    assert ranked == []
+
+
 def test_batch_size_is_bounded(batcher: SearchBatcher, counting_store: CountingStore) -> None:
     """A batch has at most `MAX_BATCH_CHUNKS`; a search that needs more runs alone."""
 

@@ -15,6 +15,7 @@ from ...core.errors import InvalidError, SemsearchError
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ..strict_json import parse_json
 from . import limits, problems
+from .admission import Place
 from .auth import get_caller
 from .links import make_links
 from .query_paths import parse_query_path
@@ -115,7 +116,8 @@ async def _search_locally(service: Service, scope: Scope, name: str, request: Se
     collection = await service.open_collection(name, get_caller(scope))
     if not collection.embeds_locally(request.query):
         return None
-    return await run_search(collection, request, make_links(service, scope, name))
+    place: Place = scope["state"]["place"]
+    return await run_search(collection, request, make_links(service, scope, name), on_ranked=place.leave)
 
 
 def _replay_message(message: Message, receive: Receive) -> Receive:

@@ -102,7 +102,11 @@ READ_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How many requests of one kind one process serves at the same time; those that wait for a thread count too."""
+    """How many requests of one kind one process serves at the same time; those that wait for a thread count too.
+
+    Searches count until their hits are ranked. They run in batches, in which no request is read, so after each batch
+    all places are free and the next batch is full. A larger one would save no more time, but let requests wait.
+    """
 
     burst: int
     """At most so many."""
@@ -111,7 +115,7 @@ class QueueLimits:
 
 
 QUEUES = {
-    "search": QueueLimits(64, 24),
+    "search": QueueLimits(64, 20),
     "ask": QueueLimits(48, 24),
     "model": QueueLimits(256, 256),
     "read": QueueLimits(64, 24),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ...collection import Collection
@@ -14,12 +14,17 @@ from .service import Service
 
 
 async def run_search(
-    collection: Collection, request: SearchRequest, links: PageLinks, offset: int = 0, deadline: float | None = None
+    collection: Collection,
+    request: SearchRequest,
+    links: PageLinks,
+    offset: int = 0,
+    deadline: float | None = None,
+    on_ranked: Callable[[], None] | None = None,
 ) -> SearchResponse:
     """Search a collection, within the deadline of a request; return the hits from `offset` on, with their addresses."""
     started_at = time.perf_counter()
     deadline = time.monotonic() + limits.SEARCH_TIMEOUT_SECONDS if deadline is None else deadline
-    hits = await collection.asearch(request, deadline=deadline)
+    hits = await collection.asearch(request, deadline=deadline, on_ranked=on_ranked)
     took_ms = round((time.perf_counter() - started_at) * 1000, 3)
     hits = hits[offset:]
     links.set_urls(hits)

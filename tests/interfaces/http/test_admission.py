@@ -85,10 +85,10 @@ def blocked_searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Even
     """Searches of the fast path wait until the event is set."""
     release = threading.Event()
 
-    async def wait_and_search(*arguments: Any) -> Any:
+    async def wait_and_search(*arguments: Any, **options: Any) -> Any:
         while not release.is_set():
             await asyncio.sleep(0.005)
-        return await run_search(*arguments)
+        return await run_search(*arguments, **options)
 
     monkeypatch.setattr(fast_search, "run_search", wait_and_search)
     yield release

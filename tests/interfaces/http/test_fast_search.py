@@ -106,7 +106,7 @@ def test_a_failed_search_is_not_repeated_on_the_route(tmp_path: Path, monkeypatc
     """A deadline error of the fast path is the response: the route would take the same time again."""
     attempts = []
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         attempts.append(1)
         raise DeadlineError("this took longer than the 10 seconds allowed")
 

@@ -132,9 +132,11 @@ def test_a_simple_search_without_a_body_does_not_need_the_route(
     """It is answered where simple searches with a body are; a collection that does not exist is not found."""
     searched = list[SearchRequest]()
 
-    async def record_search(collection: Collection, request: SearchRequest, links: PageLinks) -> SearchResponse:
+    async def record_search(
+        collection: Collection, request: SearchRequest, links: PageLinks, **options: Any
+    ) -> SearchResponse:
         searched.append(request)
-        return await run_search(collection, request, links)
+        return await run_search(collection, request, links, **options)
 
     monkeypatch.setattr(fast_search, "run_search", record_search)
     assert client.get(SEARCH, params={"q": "oil", "k": 7}).status_code == 200
