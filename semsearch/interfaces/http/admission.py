@@ -54,12 +54,12 @@ class WorkQueue:
 
     def refusal(self) -> UnavailableError:
         """Count a request that the queue refuses, and return its error."""
-        self.count_refusal()
+        self.count_refusals()
         return UnavailableError(self.refusal_detail)
 
-    def count_refusal(self) -> None:
-        """Count a request that the queue refuses."""
-        self.metrics.count("http_shed", (self.kind,))
+    def count_refusals(self, count: int = 1) -> None:
+        """Count requests that the queue refuses."""
+        self.metrics.count("http_shed", (self.kind,), count)
 
     @property
     def refusal_detail(self) -> str:

@@ -85,6 +85,11 @@ def count_request(metrics: Metrics, scope: Scope, status: int) -> str:
     return route
 
 
+def count_refused_query(metrics: Metrics, method: str, kind: str, count: int) -> None:
+    """Count searches or questions that were refused with 503."""
+    metrics.count("http_requests", (_QUERY_ROUTES[kind], method, _STATUS_CLASSES[5]), count)
+
+
 def count_unparsed_request(metrics: Metrics, status: int) -> None:
     """Count bytes that were refused with this status before there was a request."""
     metrics.count("http_requests", (OTHER, OTHER, _STATUS_CLASSES[status // 100]))

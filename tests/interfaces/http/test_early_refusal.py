@@ -15,6 +15,17 @@ from semsearch.interfaces.http.early_refusal import EarlyRefusal
 from semsearch.interfaces.http.limits import QueueLimits
 
 
+def refuse(refusal: EarlyRefusal, data: bytes) -> bytes | None:
+    """Return the response to data that arrive in an iteration of their own."""
+
+    async def arrive() -> bytes | None:
+        response = refusal.refuse(data)
+        await asyncio.sleep(0)
+        return response
+
+    return asyncio.run(arrive())
+
+
 @pytest.fixture
 def refusal() -> EarlyRefusal:
     """The early refusal of full queues."""
@@ -48,9 +59,9 @@ def refusal() -> EarlyRefusal:
 )
 def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> None:
     """What might be framed in another way, or is no search, is never refused before it is parsed."""
-    assert refusal.refuse(search_bytes()) is not None
-    assert refusal.refuse(search_bytes("Connection: keep-alive")) is not None
-    assert refusal.refuse(data) is None
+    assert refuse(refusal, search_bytes()) is not None
+    assert refuse(refusal, search_bytes("Connection: keep-alive")) is not None
+    assert refuse(refusal, data) is None
 
 
 def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
@@ -75,7 +86,7 @@ def test_an_early_refusal_is_the_problem_that_the_middleware_returns(kind: str) 
     full = Admission()
     fill(full.queues[kind])
     path = f"/v1/collections/hb-1_x/{kind}"
-    response = EarlyRefusal(full).refuse(search_bytes(path=path))
+    response = refuse(EarlyRefusal(full), search_bytes(path=path))
     assert response is not None
     head, body = response.split(b"\r\n\r\n")
     request_id = json.loads(body)["request_id"]
@@ -92,8 +103,8 @@ def test_a_part_of_a_request_is_parsed(size: int) -> None:
     full = Admission()
     fill(full.queues["search"])
     early_refusal, data = EarlyRefusal(full), search_bytes()
-    assert early_refusal.refuse(data[:size]) is None
-    assert early_refusal.refuse(data[size:]) is None or size == 0
+    assert refuse(early_refusal, data[:size]) is None
+    assert refuse(early_refusal, data[size:]) is None or size == 0
 
 
 def test_requests_of_one_iteration_count_before_they_are_served(refusal: EarlyRefusal) -> None:
