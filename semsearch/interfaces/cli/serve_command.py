@@ -45,12 +45,12 @@ def serve(
     install_log_handler(settings.log_format)
 
     def on_listening(url: str) -> None:
-        gc.freeze()
-        gc.enable()
+        prepare_for_serving()
         message = f"semsearch serves {url}, documented at {url}/docs; in a browser, open {url}/"
         print_notice(settings, "info", message)
 
     from ..http.data_folder import find_write_problem
+    from ..http.garbage_collection import prepare_for_serving
 
     if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
         print_notice(settings, "warning", f"semsearch: warning: {problem}")

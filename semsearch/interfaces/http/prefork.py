@@ -21,6 +21,7 @@ from ...core.settings import LogFormat
 from ...library import Library
 from . import limits
 from .application_log import format_notice
+from .garbage_collection import prepare_for_serving
 from .prometheus_metrics import remove_gauges
 from .server import bind, get_stop_signals, make_server
 
@@ -52,12 +53,16 @@ def serve(
     with closing(bind(host, port, may_be_exposed=may_be_exposed)) as listener, _metrics_folder() as metrics_folder:
 
         def run_worker(on_ready: Callable[[str], None]) -> None:
+            def on_worker_listening(url: str) -> None:
+                prepare_for_serving()
+                on_ready(url)
+
             with open_library() as library:
                 server = make_server(
                     library,
                     host,
                     listener,
-                    on_ready,
+                    on_worker_listening,
                     has_access_log=has_access_log,
                     worker_count=worker_count,
                     metrics_folder=metrics_folder,

@@ -211,6 +211,9 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     """Bytes received since the last complete head, part of a body, or request."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    """Runs from the first wait on; it is not started anew for each request, which would cost as much as a refusal."""
+    _waiting_since: float | None = None
+    """Time of the loop since which the next head is awaited; None while a response is being made."""
     _late_refusal: bytes | None = None
     """Response to the invalid request behind those that are being answered."""
 
@@ -222,14 +225,15 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         assert isinstance(self.app, Application)
         self.early_refusal = self.app.early_refusal
         if self._get_connections().add(self, normalize_address(self.client, self.app.trusted_proxies)):
-            self._start_head_timer()
+            self._await_head()
         else:
             self._count_shed()
             self._refuse("unavailable", "all connections are in use; send the request again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._get_connections().remove(self)
-        self._cancel_head_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -248,10 +252,9 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             return CLOSING
         now, cycle = self.loop.time(), self.cycle
         if cycle is None or cycle.response_complete:
-            if self._head_timer is None or (cycle is not None and not self._idle_bytes):
+            if self._waiting_since is None or (cycle is not None and not self._idle_bytes):
                 return IDLE
-            started = self._head_timer.when() - limits.HEAD_TIMEOUT_SECONDS
-            return rank_by_rate(estimate_rate(self._idle_bytes, now - started))
+            return rank_by_rate(estimate_rate(self._idle_bytes, now - self._waiting_since))
         upload: Upload | None = cycle.scope["state"].get("upload")
         if upload is None or self.pipeline or not cycle.more_body:
             return None
@@ -270,7 +273,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
 
     def on_early_refusal(self) -> None:
         self._idle_bytes = 0
-        self._cancel_head_timer()
+        self._waiting_since = None
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -280,12 +283,12 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             self.send_400_response("")
         else:
             super().data_received(data)
-            if self.cycle is None or self.cycle.response_complete:
-                self._start_head_timer()
+            if self._waiting_since is None and (self.cycle is None or self.cycle.response_complete):
+                self._await_head()
 
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
-        self._cancel_head_timer()
+        self._waiting_since = None
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":  # whose response has no body
             self.cycle.transport = _BufferedHeadTransport(self.cycle)
@@ -300,6 +303,8 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self._running_cycle is not None:
+            self._running_cycle.transport = self.transport  # else request and transport refer to each other: garbage
         super().on_response_complete()
         is_last = self.cycle is not None and self.cycle.response_complete
         if self._late_refusal is not None and is_last and not self.transport.is_closing():
@@ -330,17 +335,21 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing, unlike uvicorn: `upgrades` refuses WebSockets, and other upgrades are ignored."""
 
-    def _start_head_timer(self) -> None:
+    def _await_head(self) -> None:
+        """Bound the time to the end of the next head."""
+        self._waiting_since = self.loop.time()
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(limits.HEAD_TIMEOUT_SECONDS, self._on_head_timeout)
+            self._head_timer = self.loop.call_later(limits.HEAD_TIMEOUT_SECONDS, self._check_head_time)
 
-    def _cancel_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _on_head_timeout(self) -> None:
-        if self._idle_bytes:
+    def _check_head_time(self) -> None:
+        """End the wait for a head if it lasted too long, else check again when it will have."""
+        self._head_timer = None
+        if self._waiting_since is None:
+            return
+        deadline = self._waiting_since + limits.HEAD_TIMEOUT_SECONDS
+        if self.loop.time() < deadline:
+            self._head_timer = self.loop.call_at(deadline, self._check_head_time)
+        elif self._idle_bytes:
             self._refuse(
                 "timeout", f"the head was not complete after {limits.HEAD_TIMEOUT_SECONDS:g} seconds; send it again"
             )
@@ -360,7 +369,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     def _refuse(self, name: str, detail: str, *, linger_seconds: float = limits.LINGER_SECONDS) -> None:
         """Answer with a problem. Close a little later: closing with unread bytes would discard the answer too."""
         self._is_refused = True
-        self._cancel_head_timer()
+        self._waiting_since = None
         cycle, has_pending = self.cycle, bool(self.pipeline)  # requests in the pipeline wait for an earlier response
         self.pipeline.clear()
         if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):

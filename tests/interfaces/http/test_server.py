@@ -1,6 +1,7 @@
 """Start and shutdown of the service, its OpenAPI description, and internal errors."""
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -429,3 +431,21 @@ def serve_with_workers(folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run `semsearch serve --workers 2` in a folder until it exits."""
     command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+
+
+def test_a_request_leaves_no_garbage(tmp_path: Path) -> None:
+    """Its objects are freed when it ends: what only a full collection frees makes other requests wait for that."""
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(20):
+                assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200
+                assert client.get("/v1/collections/hb").status_code == 200
+            gc.collect()
+            left = Counter(type(value).__name__ for value in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert left["RequestResponseCycle"] == 0
