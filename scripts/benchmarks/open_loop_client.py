@@ -106,6 +106,9 @@ class OpenLoopClient:
                 self._receive(descriptor, result)
         result.drain_seconds = time.perf_counter() - start - result.send_seconds
         result.statuses[0] += len(self._busy)
+        for connection in self._busy.values():
+            connection.socket.close()
+        self._busy.clear()
         return result
 
     def _take_connection(self, result: OpenLoopResult) -> _Connection:

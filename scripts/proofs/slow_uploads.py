@@ -25,8 +25,8 @@ DESCRIPTORS = 128
 SECONDS_BETWEEN_BYTES = 8
 MAX_GROWTH_MB = 32
 _JSON = "application/json"
-_CLIENT_DESCRIPTOR = re.compile(r"socket:|.*/(#\d+|tmp\w+) \(deleted\)$")
-"""Sockets, and temporary files as Python opens them, with and without O_TMPFILE."""
+_TEMPORARY_FILE = re.compile(r".*/(#\d+|tmp\w+) \(deleted\)$")
+"""As Python opens them, with and without O_TMPFILE."""
 STEADY_LOOKS = 6
 """Looks at the number of open descriptors in which it must stay the same: none is accepted or closed any more."""
 _SEARCH_PATH = "/v1/collections/hb/search"
@@ -73,7 +73,20 @@ class Attacked:
 
         A worker opens the files of an index with its first request to it, whenever that comes.
         """
-        return sum(_count_client_descriptors(pid) for pid in self.list_pids())
+        descriptors = self._read_descriptors()
+        return sum(target.startswith("socket:") or bool(_TEMPORARY_FILE.match(target)) for target in descriptors)
+
+    def count_temporary_files(self) -> int:
+        """Return the number of nameless temporary files that all processes have open."""
+        return sum(bool(_TEMPORARY_FILE.match(target)) for target in self._read_descriptors())
+
+    def _read_descriptors(self) -> list[str]:
+        targets = []
+        for pid in self.list_pids():
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    targets.append(os.readlink(descriptor))
+        return targets
 
 
 @contextmanager
@@ -144,22 +157,14 @@ def prove_half_uploads(
                     _send(connection, b"x" * (1 << 20))
             time.sleep(3)  # longer than a fast client pauses
             memory.append(attacked.get_memory_mb())
-            if attacked.count_descriptors() < descriptors + uploads:
-                attacked.errors.append("the descriptors of the uploads are not counted")
+            if not attacked.count_temporary_files():
+                attacked.errors.append("no temporary file of an upload is seen, so none that is left would be")
             attacked.expect_ok("another upload", upload())
             attacked.expect_ok("healthz", attacked.request("GET", "/healthz"))
         _wait_until(lambda: attacked.count_descriptors() <= descriptors + 3 * workers)
         memory.append(attacked.get_memory_mb())
         _check_rest(attacked, memory, descriptors + 3 * workers)
     return memory, attacked.errors
-
-
-def _count_client_descriptors(pid: int) -> int:
-    count = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            count += _CLIENT_DESCRIPTOR.match(os.readlink(descriptor)) is not None
-    return count
 
 
 def _check_rest(attacked: Attacked, memory: Sequence[int], max_descriptors: int) -> None:

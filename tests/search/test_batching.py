@@ -259,7 +259,7 @@ def test_cancelled_search_affects_no_other(batcher: SearchBatcher) -> None:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [(1, 1)]), (5, [(1, 1), (5, 1)])])
-def test_the_end_of_ranking_is_told_before_the_loop_reads_again(
+def test_ranked_searches_are_reported_before_the_loop_reads_again(
     batcher: SearchBatcher,
     counting_store: CountingStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -293,7 +293,7 @@ def test_the_end_of_ranking_is_told_before_the_loop_reads_again(
     assert seen == expected
 
 
-def test_a_failed_search_is_not_told_as_ranked(batcher: SearchBatcher, counting_store: CountingStore) -> None:
+def test_a_failed_search_is_not_reported_as_ranked(batcher: SearchBatcher, counting_store: CountingStore) -> None:
     """Its place stays taken until its error is returned."""
     ranked = list[int]()
     counting_store.try_snapshot = None  # type: ignore[assignment,method-assign]

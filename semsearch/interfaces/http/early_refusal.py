@@ -26,7 +26,7 @@ _REQUEST_LINE = re.compile(
     rb"(GET|POST) (/v1/collections/%s/(search|ask))(?:\?[^\s]*)? HTTP/1\.1(?=\r\n)" % NAME_PATTERN.encode()
 )
 _UNUSUAL_HEADERS = rb"[ \t]|transfer-encoding|upgrade|expect|content-length|connection(?!: *keep-alive *\r\n)"
-"""What the parser must see: framing by other means, and requests that change the connection."""
+"""What the parser must see: framing by other means than one Content-Length, and requests that change the connection."""
 _USUAL_HEADERS = rb"(?:\r\n(?!%s)[^\r\n]++)*+" % _UNUSUAL_HEADERS  # possessive: the time stays linear if it fails
 _HEADERS = re.compile(
     rb"%s(?:\r\ncontent-length: *([0-9]{1,6}) *(?=\r\n))?%s\r\n\r\n" % (_USUAL_HEADERS, _USUAL_HEADERS), re.IGNORECASE
@@ -48,7 +48,7 @@ class EarlyRefusal:
         self._format_entry = format_entry
         self._arriving = dict.fromkeys(self._queues, 0)
         """Requests of this iteration of the event loop that were let through; their queue counts them later."""
-        self._refused: list[_Refused] = []
+        self._refused: list[_RefusedRequest] = []
         """Requests of this iteration that were refused; counted and logged together, which takes less time."""
         self._is_iteration_open = False
         headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
@@ -73,7 +73,7 @@ class EarlyRefusal:
             self._arriving[kind] += 1
             self._end_iteration_later()
             return None
-        refused = _Refused(request_line[1], request_line[2], kind, make_request_id())
+        refused = _RefusedRequest(request_line[1], request_line[2], kind, make_request_id())
         self._refused.append(refused)
         self._end_iteration_later()
         return self._make_response(refused)
@@ -94,13 +94,13 @@ class EarlyRefusal:
         if refused and self._write_log_lines is not None:
             self._write_log_lines([self._format_entry(request.make_scope(), 503, 0.0) for request in refused])
 
-    def _make_response(self, request: "_Refused") -> bytes:
+    def _make_response(self, request: "_RefusedRequest") -> bytes:
         encoded_id = request.id.encode()
         body = self._bodies[request.kind] % (request.path, encoded_id)
         return b"%sx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (self._head, encoded_id, len(body), body)
 
 
-class _Refused(NamedTuple):
+class _RefusedRequest(NamedTuple):
     method: bytes
     path: bytes
     kind: bytes

@@ -102,11 +102,7 @@ READ_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How many requests of one kind one process serves at the same time; those that wait for a thread count too.
-
-    Searches count until their hits are ranked. They run in batches, in which no request is read, so after each batch
-    all places are free and the next batch is full. A larger one would save no more time, but let requests wait.
-    """
+    """How many requests of one kind one process serves at the same time; those that wait for a thread count too."""
 
     burst: int
     """At most so many."""
@@ -121,7 +117,11 @@ QUEUES = {
     "read": QueueLimits(64, 24),
     "write": QueueLimits(48, 24),
 }
-"""By kind of work. Searches and questions that need a model server count as `model`: they mostly wait for it."""
+"""By kind of work. Searches and questions that need a model server count as `model`: they mostly wait for it.
+
+Plain searches count until their hits are ranked. They run in batches, in which no request is read, so after each batch
+all places are free and the next batch is full. A larger one would save no more time, but let requests wait longer.
+"""
 OVERLOAD_SECONDS = 1.0
 UNREAD_BODY_BYTES = 64 * KIB
 """A larger body is not read while the queue of its request is full."""

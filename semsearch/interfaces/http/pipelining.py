@@ -46,7 +46,7 @@ class PipeliningProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the running request; those in the pipeline never start."""
         self._cancel_full_timer()
-        self.pipeline.clear()  # else the end of the running response would start the next request
+        self._drop_waiting_requests()  # else the end of the running response would start the next one
         cycle = self._running_cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
@@ -69,7 +69,7 @@ class PipeliningProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection, after the running response if there is one. Requests in the pipeline are dropped."""
-        self.pipeline.clear()
+        self._drop_waiting_requests()
         cycle = self._running_cycle
         if cycle is None or cycle.response_complete:
             self.transport.close()
@@ -92,6 +92,11 @@ class PipeliningProtocol(HttpToolsProtocol):
         self._flow.is_full = True
         if self._full_timer is None:
             self._full_timer = self.loop.call_later(limits.FULL_PIPELINE_SECONDS, self._drop_pipeline)
+
+    def _drop_waiting_requests(self) -> None:
+        for cycle, _ in self.pipeline:
+            cycle.body = bytearray()  # the request may wait for a garbage collection, its body must not
+        self.pipeline.clear()
 
     def _drop_pipeline(self) -> None:
         """Read on to notice a hang-up, but ignore what arrives; close after the running response."""

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ...core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from ...library import Library
@@ -176,17 +175,23 @@ class _Server(StoppingServer):
                 signal.signal(number, handler)
 
 
-class _BufferedHeadTransport(asyncio.Transport):
-    """Buffer the head of a response until the first part of its body, so that the client reads both at once."""
+_CONTINUE = b"HTTP/1.1 100 "
+"""Start of the interim response that asks for the body (RFC 9110, section 10.1.1); the head of the response follows."""
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+
+class _BufferedHeadTransport(asyncio.Transport):
+    """Buffer the head of a response until the first part of its body, so that the client reads both at once.
+
+    It does not refer to its request: the two would be garbage that only a collection frees.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
-        self._cycle = cycle
-        self._transport = cycle.transport
+        self._transport = transport
         self._head: bytes | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._head is None and self._cycle.response_started:
+        if self._head is None and bytes(data[: len(_CONTINUE)]) != _CONTINUE:
             self._head = bytes(data)
         elif self._head:
             self._transport.write(self._head + data)
@@ -213,7 +218,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     """Runs from the first wait on; it is not started anew for each request, which would cost as much as a refusal."""
     _waiting_since: float | None = None
-    """Time of the loop since which the next head is awaited; None while a response is being made."""
+    """Time since which a head is awaited; None from a complete head to the first byte after its response."""
     _late_refusal: bytes | None = None
     """Response to the invalid request behind those that are being answered."""
 
@@ -291,7 +296,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         self._waiting_since = None
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":  # whose response has no body
-            self.cycle.transport = _BufferedHeadTransport(self.cycle)
+            self.cycle.transport = _BufferedHeadTransport(self.cycle.transport)
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes = 0
@@ -303,8 +308,6 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if self._running_cycle is not None:
-            self._running_cycle.transport = self.transport  # else request and transport refer to each other: garbage
         super().on_response_complete()
         is_last = self.cycle is not None and self.cycle.response_complete
         if self._late_refusal is not None and is_last and not self.transport.is_closing():
@@ -371,7 +374,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         self._is_refused = True
         self._waiting_since = None
         cycle, has_pending = self.cycle, bool(self.pipeline)  # requests in the pipeline wait for an earlier response
-        self.pipeline.clear()
+        self._drop_waiting_requests()
         if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.make_raw_response(name, detail))
             if cycle is None or cycle.response_complete:  # else the application counts the request

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -17,15 +18,19 @@ import uvloop
 from support.http_service import check_problem, document_path, fill_collection, run_service
 from support.overload import BODY, SEARCH, fill, search_bytes
 
+from semsearch.collection import Collection
 from semsearch.core.errors import DeadlineError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.search import SearchRequest
 from semsearch.interfaces.http import admission, fast_search, limits
 from semsearch.interfaces.http.accepting import WaitingConnections
 from semsearch.interfaces.http.admission import Admission, AdmissionMiddleware, Place, WorkQueue, wait_for_model
 from semsearch.interfaces.http.bodies import ClientDisconnectedError
 from semsearch.interfaces.http.limits import QueueLimits
+from semsearch.interfaces.http.responses import SearchResponse
 from semsearch.interfaces.http.search import run_search
 from semsearch.interfaces.http.service import make_service
+from semsearch.interfaces.links import PageLinks
 from semsearch.library import Library
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
@@ -111,6 +116,32 @@ def test_a_full_queue_refuses_and_recovers(tmp_path: Path, blocked_searches: thr
         blocked_searches.set()
         assert Counter(reply.result().status_code for reply in replies) == {200: burst, 503: EXTRA}
         assert {client.post(SEARCH, content=BODY, headers=JSON).status_code for _ in range(2)} == {200}
+
+
+def test_a_search_frees_its_place_once_it_is_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when its response starts; and the place is freed once."""
+    counts = list[float]()
+
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
+
+        async def search_and_look(
+            collection: Collection, request: SearchRequest, links: PageLinks, on_ranked: Callable[[], None]
+        ) -> SearchResponse:
+            place: Place = on_ranked.__self__  # type: ignore[attr-defined]
+            queue = place._queue
+            assert queue is not None
+            counts.append(queue.count)
+            response = await run_search(collection, request, links, on_ranked=on_ranked)
+            counts.append(queue.count)
+            asyncio.get_running_loop().call_later(0.05, lambda: counts.append(queue.count))
+            return response
+
+        monkeypatch.setattr(fast_search, "run_search", search_and_look)
+        assert client.post(SEARCH, content=BODY, headers=JSON).status_code == 200
+        while len(counts) < 3:
+            time.sleep(0.01)
+    assert counts == [1, 0, 0]
 
 
 def _search(client: httpx.Client) -> httpx.Response:

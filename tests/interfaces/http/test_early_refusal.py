@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Scope
+from support.metrics import RecordingMetrics
 from support.overload import BODY, SEARCH, fill, search_bytes
 
 from semsearch.interfaces.http import problems
@@ -64,10 +65,12 @@ def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> Non
     assert refuse(refusal, data) is None
 
 
-def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
-    """It has the line of any other request; those of one iteration of the event loop are written together."""
-    written: list[list[str]] = []
-    refusal._write_log_lines = lambda lines: written.append([*lines])
+def test_early_refusals_are_logged_and_counted() -> None:
+    """Each has the line of any other request; those of one iteration of the event loop are written together."""
+    written, metrics = list[list[str]](), RecordingMetrics()
+    full = Admission(metrics)
+    fill(full.queues["search"])
+    refusal = EarlyRefusal(full, lambda lines: written.append([*lines]))
 
     async def arrive() -> None:
         for _ in range(3):
@@ -78,6 +81,8 @@ def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
     asyncio.run(arrive())
     [lines] = written
     assert [tuple(line.split()[1:4]) for line in lines] == [("POST", SEARCH, "503")] * 3
+    route = "/v1/collections/{name}/search"
+    assert metrics.values == {("http_shed", "search"): 3, ("http_requests", route, "POST", "5xx"): 3}
 
 
 @pytest.mark.parametrize("kind", ["search", "ask"])

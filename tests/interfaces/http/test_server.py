@@ -37,6 +37,11 @@ from semsearch.library import Library
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
+UNFINISHED_SEARCH = (
+    b"POST /v1/collections/hb/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100\r\n\r\n{"
+)
+
 PROGRAM = """
 import sys
 from semsearch.library import Library
@@ -433,19 +438,48 @@ def serve_with_workers(folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
 
 
-def test_a_request_leaves_no_garbage(tmp_path: Path) -> None:
-    """Its objects are freed when it ends: what only a full collection frees makes other requests wait for that."""
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["answered", "hang_up"])
+def test_a_request_leaves_no_reference_cycle(tmp_path: Path, hangs_up: bool) -> None:
+    """Its objects are freed when it ends. What only a full collection frees takes memory, and delays other requests."""
     with run_service(tmp_path) as client:
         fill_collection(client, "hb")
         gc.collect()
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             for _ in range(20):
-                assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200
-                assert client.get("/v1/collections/hb").status_code == 200
+                if hangs_up:
+                    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+                        connection.sendall(UNFINISHED_SEARCH)
+                else:
+                    assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200
+                    assert client.get("/v1/collections/hb").status_code == 200
+            assert client.get("/healthz").status_code == 200
             gc.collect()
             left = Counter(type(value).__name__ for value in gc.garbage)
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
     assert left["RequestResponseCycle"] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_serving_process_collects_rarely(tmp_path: Path, workers: int) -> None:
+    """Each process that serves has set up its garbage collector, with one worker and with several."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import gc, sys\n"
+        "from semsearch.interfaces.http import server\n"
+        "start = server._Server.startup\n"
+        "async def startup(self, sockets=None):\n"
+        "    await start(self, sockets)\n"
+        "    print('state', gc.get_threshold()[2], gc.get_freeze_count() > 10_000, gc.isenabled(), flush=True)\n"
+        "server._Server.startup = startup\n"
+        "from semsearch.interfaces.cli.main import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, str(program), "--data-dir", str(tmp_path / "indexes"), "serve", "--port", "0"]
+    with subprocess.Popen([*command, "--workers", str(workers)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(workers)]
+        process.terminate()
+    assert lines == ["state 100 True True\n"] * workers
