@@ -45,12 +45,10 @@ def serve(
     install_log_handler(settings.log_format)
 
     def on_listening(url: str) -> None:
-        prepare_for_serving()
         message = f"semsearch serves {url}, documented at {url}/docs; in a browser, open {url}/"
         print_notice(settings, "info", message)
 
     from ..http.data_folder import find_write_problem
-    from ..http.garbage_collection import prepare_for_serving
 
     if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
         print_notice(settings, "warning", f"semsearch: warning: {problem}")
@@ -102,8 +100,13 @@ def _serve_alone(
     try:
         from ...library import Library
         from ..http import server
+        from ..http.garbage_collection import prepare_for_serving
+
+        def on_server_listening(url: str) -> None:
+            prepare_for_serving()
+            on_listening(url)
 
         with Library(context.data_dir, settings=settings) as library:
-            server.serve(library, host, port, on_listening, has_access_log=has_access_log)
+            server.serve(library, host, port, on_server_listening, has_access_log=has_access_log)
     finally:
         gc.enable()

@@ -316,6 +316,24 @@ def test_an_incomplete_head_times_out(client: httpx.Client, monkeypatch: pytest.
         parse_problem(connection.recv(65536), 408)
 
 
+def test_a_client_that_waits_for_100_continue_gets_it_before_its_body(client: httpx.Client) -> None:
+    """The head and the body of the response follow together."""
+    body = b'{"query": "leave"}'
+    lines = [
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Expect: 100-continue",
+    ]
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        connection.sendall(head("POST /v1/collections/hb/search", *lines))
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        response = connection.recv(65536)
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(b"}")
+
+
 @pytest.mark.parametrize("pause", [0.2, 0.9])
 def test_each_head_has_its_own_time(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
     """The time of the second request counts from its first byte, before and after that of the connection is over."""
