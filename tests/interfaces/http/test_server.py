@@ -464,15 +464,20 @@ def test_a_request_leaves_no_reference_cycle(tmp_path: Path, hangs_up: bool) -> 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_serving_process_collects_rarely(tmp_path: Path, workers: int) -> None:
-    """Each process that serves has set up its garbage collector, with one worker and with several."""
+    """Each process that serves has set up its garbage collector, with one worker and with several.
+
+    A worker reports with one call of `write`: `print` writes in pieces where Python does not buffer, and the pieces
+    of two workers mix.
+    """
     program = tmp_path / "program.py"
     program.write_text(
-        "import gc, sys\n"
+        "import gc, os\n"
         "from semsearch.interfaces.http import server\n"
         "start = server._Server.startup\n"
         "async def startup(self, sockets=None):\n"
         "    await start(self, sockets)\n"
-        "    print('state', gc.get_threshold()[2], gc.get_freeze_count() > 10_000, gc.isenabled(), flush=True)\n"
+        "    state = (gc.get_threshold()[2], gc.get_freeze_count() > 10_000, gc.isenabled())\n"
+        "    os.write(1, f'state {state}\\n'.encode())\n"
         "server._Server.startup = startup\n"
         "from semsearch.interfaces.cli.main import main\n"
         "main()\n"
@@ -482,4 +487,4 @@ def test_a_serving_process_collects_rarely(tmp_path: Path, workers: int) -> None
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(workers)]
         process.terminate()
-    assert lines == ["state 100 True True\n"] * workers
+    assert lines == ["state (100, True, True)\n"] * workers
