@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from proofs import cost, hostile_files, overload, slow_uploads
+from proofs import cost, hang_ups, hostile_files, overload, slow_uploads
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,14 @@ def test_an_overloaded_service_refuses_and_recovers(tmp_path: Path) -> None:
     run = overload.prove(tmp_path, chunk_count=300, seconds=0.5, kind="ask", rounds=2, factor=20)
     assert run.errors == []
     assert run.statuses[503]
+
+
+def test_clients_that_hang_up_end_their_calls(tmp_path: Path) -> None:
+    """With each kind of bytes behind the question, before the first token and after it."""
+    run = hang_ups.prove(tmp_path / "indexes", 24)
+    assert run.errors == []
+    assert len(run.seconds) == 24
+    assert run.share_in_time == 1.0
 
 
 def test_hostile_files_harm_only_themselves(tmp_path: Path) -> None:
