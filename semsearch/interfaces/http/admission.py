@@ -4,6 +4,7 @@ Health checks, the page and the documentation have no queue. `early_refusal` ref
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from .bodies import ClientDisconnectedError
 from .query_paths import parse_query_path
 
 _API_PREFIX = "/v1/"
+_RECOMMEND_PATH = re.compile(r"/v1/collections/[^/]+/recommend")
+"""A POST that changes nothing."""
 
 
 @dataclass(slots=True)
@@ -94,7 +97,8 @@ class Admission:
             return self.queues[query.kind]
         if not path.startswith(_API_PREFIX):
             return None
-        return self.queues["read" if method in ("GET", "HEAD") else "write"]
+        is_read = method in ("GET", "HEAD") or _RECOMMEND_PATH.fullmatch(path) is not None
+        return self.queues["read" if is_read else "write"]
 
     def validate_before_body(self, scope: Scope) -> None:
         """Refuse a request with a large body before it is read, if its queue is full."""

@@ -72,6 +72,7 @@ def test_a_queue_takes_a_burst_and_fewer_while_it_refuses() -> None:
         ("POST", "/v1/collections/hb/ask", "ask"),
         ("GET", "/v1/collections/hb/documents/search", "read"),
         ("PUT", "/v1/collections/hb/documents/a%2Fsearch", "write"),
+        ("POST", "/v1/collections/hb/recommend", "read"),
         ("POST", "/v1/sessions", "write"),
         ("GET", "/v1/usage", "read"),
         ("GET", "/healthz", None),
