@@ -10,7 +10,7 @@ from .collections.local.inspection import is_collection_file
 
 _DATABASES = r"(?:ledger|embedding_cache|paid|limits)"
 _LIBRARY_FILE = re.compile(
-    rf"{_DATABASES}\.(?:db(?:-wal|-shm|-journal)?|lock)|library\.lock|\.(?:creating|deleted)-[0-9a-f]{{16}}"
+    rf"{_DATABASES}\.(?:db(?:-wal|-shm|-journal)?|lock)|library\.lock|eval_runs\.jsonl|\.(?:creating|deleted)-[0-9a-f]{{16}}"
 )
 
 

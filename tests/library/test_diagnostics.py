@@ -25,6 +25,7 @@ from semsearch.core.settings import OPENAI_URL, Settings, list_setting_sources
 from semsearch.core.types.access import AccessKey
 from semsearch.core.types.diagnostics import Finding
 from semsearch.core.types.escalations import OutboxState
+from semsearch.evaluation.run_history import HISTORY_FILE
 from semsearch.library.diagnostics import diagnose
 from semsearch.library.diagnostics.access import check_access, check_keys
 from semsearch.library.diagnostics.databases import check_clock
@@ -176,6 +177,9 @@ BREAKS: dict[str, tuple[Callable[[Path], object], tuple[str, str], str]] = {
     ),
     "readable ledger": (
         lambda folder: (folder / "ledger.db").chmod(0o644), ("problem", "stored files"), "ledger.db",
+    ),
+    "readable history of evaluations": (
+        lambda folder: (folder / HISTORY_FILE).touch(0o644), ("problem", "stored files"), HISTORY_FILE,
     ),
     "readable collection": (
         lambda folder: (folder / "handbook").chmod(0o750), ("problem", "stored files"), "handbook",
