@@ -12,6 +12,7 @@ from typing import Literal
 from ..answers.history import truncate_history
 from ..answers.passages import build_passages
 from ..answers.plain_text import extract_sentence_text
+from ..answers.prompt_files import Prompt
 from ..answers.prompts import build_messages
 from ..collection import Collection
 from ..core.types.answers import Answer, AnswerSentence, Citation, Passage, Turn
@@ -75,6 +76,7 @@ def build_chat_example(
     reason: Reason,
     history: Sequence[Turn] = (),
     system: str | None = None,
+    prompt: Prompt | None = None,
 ) -> Example | Skipped:
     """Return the example of a recorded answer, or why there is none. `history` has the turns before the question."""
     random_source = random.Random(record.answer.id)  # noqa: S311, reproducible on purpose
@@ -89,6 +91,7 @@ def build_chat_example(
         passages,
         history=truncate_history(history),
         system=system,
+        prompt=prompt,
         fence="".join(random_source.choices("0123456789abcdef", k=16)),
     )
     uris = dict.fromkeys(citation.uri for citation in record.answer.citations)

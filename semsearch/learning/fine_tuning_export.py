@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..answers.prompt_files import Prompt, read_prompt
 from ..collection import Collection
 from ..core.errors import InvalidError
 from ..core.types.access import LOCAL_CALLER, Caller
@@ -89,6 +90,18 @@ class ExportReport:
     """Why a file cannot be used for a job."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What the examples of one export are made from, beside the answers."""
+
+    library: Library
+    collection: Collection
+    approved_texts: Mapping[str, str]
+    """By the id of the answer."""
+    prompt: Prompt | None
+    """The user's own one; None is the built-in one."""
+
+
 def export_training_data(
     library: Library,
     options: ExportOptions,
@@ -99,17 +112,20 @@ def export_training_data(
 
     Only answers of the caller are used, unless the options say all owners; ForbiddenError then without the scope
     `admin`, or if the caller has a filter. Which of them are approved is known to a caller with this scope.
+    UnavailableError if the prompt file of the settings cannot be used.
     """
     if not 0 <= options.held_out <= 0.5:
         raise InvalidError(f"the share of held-out examples is between 0 and 0.5, not {options.held_out:g}")
     report = ExportReport(masked=options.masks)
     name = options.collection
     collection = open_for_reports(library, name, caller) if options.all_owners else library.open(name, caller=caller)
-    approved_texts = _load_approved_texts(collection)
+    prompt_file = library.settings.prompt_file
+    prompt = None if prompt_file is None else read_prompt(prompt_file)
+    sources = _Sources(library, collection, _load_approved_texts(collection), prompt)
     built = [
         example
         for rated in _iter_rated_answers(library, collection, options, caller)
-        for example in _build_examples(library, collection, rated, options, approved_texts, report)
+        for example in _build_examples(sources, rated, options, report)
     ]
     unique = drop_duplicates(built)
     is_of_several = options.all_owners and library.ledger.has_several_owners()
@@ -138,34 +154,28 @@ def _iter_rated_answers(
 
 
 def _build_examples(
-    library: Library,
-    collection: Collection,
-    rated: RatedAnswer,
-    options: ExportOptions,
-    approved_texts: Mapping[str, str],
-    report: ExportReport,
+    sources: _Sources, rated: RatedAnswer, options: ExportOptions, report: ExportReport
 ) -> Iterator[Example]:
     report.answers += 1
     if "chat" in options.kinds:
-        example = _build_chat_example(library, collection, rated, approved_texts)
+        example = _build_chat_example(sources, rated)
         if isinstance(example, Example):
             yield example
         else:
             report.skipped[example] = report.skipped.get(example, 0) + 1
     if "embedding" in options.kinds:
-        yield from build_triplets(collection, rated)
+        yield from build_triplets(sources.collection, rated)
 
 
-def _build_chat_example(
-    library: Library, collection: Collection, rated: RatedAnswer, approved_texts: Mapping[str, str]
-) -> Example | str:
-    reason = choose_reason(rated, approved_texts)
+def _build_chat_example(sources: _Sources, rated: RatedAnswer) -> Example | str:
+    reason = choose_reason(rated, sources.approved_texts)
     if reason not in ("approved", "helpful", "supported"):
         return reason
-    history = _load_history(library, rated)
+    history = _load_history(sources.library, rated)
     if history is None:
         return "its session was deleted"
-    example = build_chat_example(collection, rated.record, reason, history, library.settings.system)
+    system = sources.library.settings.system
+    example = build_chat_example(sources.collection, rated.record, reason, history, system, sources.prompt)
     problem = find_chat_problem(example.data) if isinstance(example, Example) else None
     return "too long" if problem else example
 

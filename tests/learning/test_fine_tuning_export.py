@@ -14,7 +14,8 @@ from semsearch import Caller, Library, text_source
 from semsearch.answers.citations import CitationResolver
 from semsearch.answers.support import skip_support_check
 from semsearch.collection import Collection
-from semsearch.core.errors import ForbiddenError, InvalidError
+from semsearch.core.errors import ForbiddenError, InvalidError, UnavailableError
+from semsearch.core.settings import Settings
 from semsearch.core.types.answers import Passage, Sentence
 from semsearch.learning.fine_tuning_export import ExportOptions, ExportReport, export_training_data
 from semsearch.learning.training_examples import MAX_RATED_EXAMPLES_PER_OWNER
@@ -79,6 +80,23 @@ def test_neighbours_of_a_hit_are_in_the_prompt_as_ask_sent_them(
     library.add_feedback(answer.id, helpful=True)
     _, lines = export(library, tmp_path / "out", held_out=0.0)
     assert hide_random_parts(lines["chat.train.jsonl"][0]["messages"][:-1]) == hide_random_parts(sent)
+
+
+def test_own_prompt_is_in_the_messages(settings: Settings, server: FineTuningServer, tmp_path: Path) -> None:
+    """As `ask` sends it; a file that cannot be used is an error, and nothing is written."""
+    file = tmp_path / "prompt.txt"
+    file.write_text("version: mine\n\nAnswer as a lighthouse keeper would.\n")
+    with Library(tmp_path / "indexes", settings=replace(settings, prompt_file=file, system="Be kind.")) as library:
+        library.create("default").upsert([text_source("lamp.txt", "The lamp is checked every week.")])
+        library.add_feedback(ask(library, "lamp").id, helpful=True)
+        sent = server.calls[-1].body["messages"]
+        assert "as a lighthouse keeper would" in sent[0]["content"]
+        _, lines = export(library, tmp_path / "out", held_out=0.0)
+        assert hide_random_parts(lines["chat.train.jsonl"][0]["messages"][:-1]) == hide_random_parts(sent)
+        file.unlink()
+        with pytest.raises(UnavailableError, match="prompt file cannot be read"):
+            export_training_data(library, ExportOptions(tmp_path / "other", "default"))
+        assert not (tmp_path / "other").exists()
 
 
 def check_reply(prompt: str, reply: str) -> str:
