@@ -22,7 +22,7 @@ POLL_SECONDS = 1.0
 BATCH_SIZE = 8
 """Messages that one process sends at the same time."""
 
-_log = logging.getLogger("semsearch.interfaces.webhooks")
+_log = logging.getLogger("semsearch.webhooks")
 
 
 class WebhookDelivery:

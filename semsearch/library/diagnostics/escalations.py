@@ -8,7 +8,7 @@ from .databases import format_seconds
 MAX_WAIT_SECONDS = 3_600.0
 """A message that waits longer than this has failed several times."""
 
-_REMEDY = "look for semsearch.webhooks in the log of the service, and check webhook_url and its secret"
+_REMEDY = "look for 'to send escalation' in the log of the service, and check webhook_url and its secret"
 
 
 def check_escalations(outbox: OutboxState, now: float) -> list[Finding]:

@@ -131,7 +131,7 @@ def test_failing_receiver_is_tried_again_until_it_accepts(
     enqueue(ledger, clock)
     delivery = make_delivery(ledger, clock, receiver.url, tmp_path)
     receiver.replies = [(500, {}), (302, {"location": receiver.url}), (503, {"retry-after": "900"})]
-    with caplog.at_level(logging.WARNING, "semsearch.interfaces.webhooks"):
+    with caplog.at_level(logging.WARNING, "semsearch.webhooks"):
         for delay in (5.0, 30.0, 900.0):
             assert len(asyncio.run(delivery.deliver_due())) == 1
             clock.now += delay - 1
