@@ -14,7 +14,7 @@ class VerbHelp:
 
     examples: Sequence[str]
     settings: Sequence[str] = ()
-    exit_codes: Sequence[int] = (0, 2, 3, 7)
+    exit_codes: Sequence[int] = (0, 2, 3, 4, 7)
 
 
 _DATA_DIR = "SEMSEARCH_DATA_DIR"
@@ -40,7 +40,7 @@ VERB_HELP = {
     "search": VerbHelp(
         ('semsearch search "parental leave"', "semsearch search 'lamp oil' -k 3 --filter team=keepers --explain"),
         (_DATA_DIR, "SEMSEARCH_SEARCH__PER_DOCUMENT", "SEMSEARCH_SEARCH__COLLAPSE"),
-        (0, 2, 3, 5, 6, 7),
+        (0, 2, 3, 4, 5, 6, 7),
     ),
     "ask": VerbHelp(
         (
@@ -49,7 +49,7 @@ VERB_HELP = {
             'semsearch ask "How long is leave?" --require-answer --json',
         ),
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__BASE_URL", "SEMSEARCH_ANSWERS__THRESHOLD"),
-        (0, 2, 3, 5, 6, 7),
+        (0, 2, 3, 4, 5, 6, 7),
     ),
     "recommend": VerbHelp(
         (
@@ -57,7 +57,7 @@ VERB_HELP = {
             "semsearch recommend --text 'time off for parents' --not-like docs/travel.md -k 3",
         ),
         (_DATA_DIR, "SEMSEARCH_SEARCH__COLLAPSE"),
-        (0, 2, 3, 5, 6, 7),
+        (0, 2, 3, 4, 5, 6, 7),
     ),
     "similar": VerbHelp(("semsearch similar docs/leave.md -k 3",), (_DATA_DIR,)),
     "documents": VerbHelp(("semsearch documents -c handbook", "semsearch documents --json"), (_DATA_DIR,)),
@@ -91,7 +91,7 @@ VERB_HELP = {
     "usage": VerbHelp(
         ("semsearch usage", "semsearch usage --by model --since 2026-11-01"),
         (_DATA_DIR, "SEMSEARCH_BUDGET__DAY_USD", "SEMSEARCH_BUDGET__MONTH_USD"),
-        (0, 2, 7),
+        (0, 2, 4, 7),
     ),
     "init": VerbHelp(
         (
@@ -100,7 +100,7 @@ VERB_HELP = {
             "semsearch init --server http://localhost:11434/v1 --chat-model llama3.2",
         ),
         (_KEY,),
-        (0, 2, 3, 5, 6, 7, 130),
+        (0, 2, 3, 4, 5, 6, 7, 130),
     ),
     "eval": VerbHelp(
         (
@@ -110,20 +110,20 @@ VERB_HELP = {
             "semsearch eval questions.jsonl --history --chart runs.svg",
         ),
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
-        (0, 1, 2, 3, 5, 6, 7),
+        (0, 1, 2, 3, 4, 5, 6, 7),
     ),
-    "keys": VerbHelp(("semsearch keys create 'intranet search'", "semsearch keys list"), (_DATA_DIR,), (0, 2, 3, 7)),
+    "keys": VerbHelp(("semsearch keys create 'intranet search'", "semsearch keys list"), (_DATA_DIR,), (0, 2, 3, 4, 7)),
     "keys create": VerbHelp(
         (
             "semsearch keys create 'intranet search'",
             'semsearch keys create hr --filter \'{"team": {"$in": ["hr", "all"]}}\' --expires 90d',
         ),
         (_DATA_DIR,),
-        (0, 2, 7),
+        (0, 2, 4, 7),
     ),
-    "keys list": VerbHelp(("semsearch keys list --json",), (_DATA_DIR,), (0, 7)),
+    "keys list": VerbHelp(("semsearch keys list --json",), (_DATA_DIR,), (0, 4, 7)),
     "keys rotate": VerbHelp(("semsearch keys rotate k3v9x0q2m7ab --overlap 1h",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
-    "keys revoke": VerbHelp(("semsearch keys revoke k3v9x0q2m7ab",), (_DATA_DIR,), (0, 3, 7)),
+    "keys revoke": VerbHelp(("semsearch keys revoke k3v9x0q2m7ab",), (_DATA_DIR,), (0, 3, 4, 7)),
     "feedback": VerbHelp(
         (
             "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --helpful",
@@ -166,7 +166,7 @@ VERB_HELP = {
     "gaps": VerbHelp(
         ("semsearch gaps -c handbook", "semsearch gaps --since 2026-11-01 --verify"),
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
-        (0, 2, 3, 5, 6, 7),
+        (0, 2, 3, 4, 5, 6, 7),
     ),
     "gaps report": VerbHelp(
         ("semsearch gaps report -c handbook --since 2026-11-01",), (_DATA_DIR, "SEMSEARCH_KEEP_DAYS")
@@ -184,13 +184,13 @@ VERB_HELP = {
             "semsearch finetune export training/",
             "semsearch finetune export training/ --kind chat --since 2026-10-01 --mask",
         ),
-        (_DATA_DIR, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__SYSTEM"),
-        (0, 1, 2, 3, 7),
+        (_DATA_DIR, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__SYSTEM", "SEMSEARCH_CHAT__PROMPT_FILE"),
+        (0, 1, 2, 3, 4, 5, 7),
     ),
     "finetune submit": VerbHelp(
         ("semsearch finetune submit training/chat.train.jsonl --model gpt-4.1-mini --epochs 2",),
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__BASE_URL", "SEMSEARCH_BUDGET__DAY_USD"),
-        (0, 2, 3, 5, 6, 7),
+        (0, 2, 3, 4, 5, 6, 7),
     ),
     "finetune status": VerbHelp(
         ("semsearch finetune status", "semsearch finetune status ftjob-abc123"),
@@ -206,9 +206,9 @@ VERB_HELP = {
     "approve answer": VerbHelp((f"semsearch approve {_ANSWER}",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
     "approve list": VerbHelp(("semsearch approve list -c handbook --json",), (_DATA_DIR,)),
     "approve remove": VerbHelp((f"semsearch approve remove {_ANSWER}",), (_DATA_DIR,)),
-    "verify-answers": VerbHelp(("semsearch verify-answers -c handbook",), (_DATA_DIR,), (0, 1, 2, 3, 7)),
+    "verify-answers": VerbHelp(("semsearch verify-answers -c handbook",), (_DATA_DIR,), (0, 1, 2, 3, 4, 7)),
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
-    "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
+    "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",), (0, 2, 3, 7)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
     "config prompt": VerbHelp(
         ("semsearch config prompt", "semsearch config prompt --profile support --json"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...answers.profiles import PROFILES
 from ...core.config_files import get_nested
-from ...core.errors import InvalidError
+from ...core.errors import ConflictError, InvalidError
 from ...core.names import validate_name
 from ...core.settings import Settings
 from ...core.types.answer_requests import Profile
@@ -20,7 +20,10 @@ _VERB = "finetune use"
 
 
 def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) -> None:
-    """Show the change of the file, ask, and write it. A profile that the file does not have is written as a whole."""
+    """Show the change of the file, ask, and write it. A built-in profile is written as a whole.
+
+    ConflictError if the profile is set in another configuration file only: that one goes before the user's own.
+    """
     validate_name(name, "profile")
     if not model.strip() or not model.isprintable():
         raise InvalidError("the model's name is empty, or has a character that cannot be printed")
@@ -48,9 +51,14 @@ def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) 
 
 
 def _list_copied_values(context: CliContext, target: Target, name: str) -> dict[str, Any]:
-    """Return the values of a profile that the file does not have yet: a table in it replaces the profile as a whole."""
+    """Return the values of a built-in profile that the file does not have yet: a table in it replaces the profile."""
     if get_nested(target.file.table, f"profiles.{name}") is not None:
         return {}
-    profile = context.settings().profiles.get(name) or PROFILES.get(name) or Profile()
+    if name in context.settings().profiles:
+        raise ConflictError(
+            f"the profile {name} is set in another semsearch.toml, which goes before your own file, {target.path};"
+            f" write model under [profiles.{name}] there"
+        )
+    profile = PROFILES.get(name, Profile())
     values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
     return {key: value for key, value in values.items() if value != getattr(Profile(), key)}

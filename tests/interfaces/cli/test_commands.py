@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from semsearch.core.types.usage import IngestEstimate, TokenEstimate
 from semsearch.interfaces.cli import output
 from semsearch.interfaces.cli.commands import cli
 from semsearch.interfaces.cli.exit_codes import EXIT
+from semsearch.interfaces.cli.help import VERB_HELP
 from semsearch.interfaces.cli.main import main
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -447,6 +449,25 @@ def test_a_data_directory_that_is_a_file_is_an_error(
     result = run("--data-dir", data_dir, *command.split(), *arguments_by_command.get(command, []))
     assert (result.code, result.out) == (7, "")
     assert f"the data directory {tmp_path / data_dir}" in result.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["ledger.db", "default/catalog.db"])
+def test_data_of_a_newer_version_ends_with_an_exit_code_of_the_help(run: Run, docs: Path, file: str) -> None:
+    """Each verb that reads the file exits with 4, and its help says that it may."""
+    (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
+    (docs.parent / "my.toml").write_text("")
+    run("ingest", "docs")
+    run("ask", "How long is parental leave?")
+    with closing(sqlite3.connect(docs.parent / "indexes" / file)) as db:
+        db.execute("PRAGMA user_version = 99")
+    codes = {}
+    for command, arguments, *_ in COMMANDS:
+        if command != "init":  # writes outside the folder of the test
+            result = run(*command.split(), *arguments)
+            codes[command] = result.code
+            assert result.code in VERB_HELP[command].exit_codes, (command, result.err)
+    assert sum(code == 4 for code in codes.values()) >= 10, codes
 
 
 def test_a_very_narrow_terminal(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,3 +105,19 @@ def test_unknown_job_is_not_found(run: Run) -> None:
     assert run("finetune", "status").stdout == "no fine-tuning jobs; start one: semsearch finetune submit FILE\n"
     cancelled = run("finetune", "cancel", "ftjob-9")
     assert (cancelled.returncode, "list them: semsearch finetune status" in cancelled.stderr) == (3, True)
+
+
+def test_profile_of_the_project_is_changed_where_it_is_set(run: Run, tmp_path: Path) -> None:
+    """Its file goes before the user's own, so a copy there would have no effect; a profile in both keeps its values."""
+    (tmp_path / "semsearch.toml").write_text('[profiles.desk]\npolicy = "strict"\nescalate_on = ["a person"]\n')
+    own = tmp_path / "own" / "semsearch" / "semsearch.toml"
+    refused = run("finetune", "use", "m2", "--profile", "desk", "--yes")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "the profile desk is set in another semsearch.toml" in refused.stderr
+    assert "write model under [profiles.desk] there" in refused.stderr
+    assert not own.exists()
+    own.parent.mkdir(parents=True)
+    own.write_text('[profiles.desk]\nescalate_on = ["a person"]\n')
+    changed = run("finetune", "use", "m2", "--profile", "desk", "--yes", "--json")
+    assert (changed.returncode, json.loads(changed.stdout)["is_used"]) == (0, False)
+    assert own.read_text() == '[profiles.desk]\nescalate_on = ["a person"]\nmodel = "m2"\n'
