@@ -175,7 +175,7 @@ class Settings:
             identities=read_identity_settings(values, access_proxies),
             cors_origins=read_cors_origins(values, "http.cors_origins"),
             address_requests_per_minute=values.read_number("access.address_requests_per_minute", int, 1, 10**9),
-            log_format=cast(LogFormat, values.read_choice("log.format", get_args(LogFormat)) or "text"),
+            log_format=cast(LogFormat, values.read_choice("log.format", get_args(LogFormat), default="text")),
         )
         values.reject_unknown()
         return settings

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from ..core.types.answers import AnswerKind, Citation, encode_fields
 from ..core.types.approvals import ApprovedAnswer
 from ..core.types.evidence import LostQuote
+from .links import PageLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,15 @@ class ApprovedAnswerView:
     lost: tuple[LostQuote, ...]
 
 
-def view_approved(approved: ApprovedAnswer) -> ApprovedAnswerView:
-    """Return an approved answer as it is shown."""
+def view_approved(approved: ApprovedAnswer, links: PageLinks | None = None) -> ApprovedAnswerView:
+    """Return an approved answer as it is shown; with `links` its citations have their addresses."""
     return ApprovedAnswerView(
         approved.id,
         approved.collection,
         approved.question,
         approved.text,
         approved.kind,
-        approved.citations,
+        approved.citations if links is None else links.link_citations(approved.citations),
         datetime.fromtimestamp(approved.approved, UTC),
         approved.owner,
         approved.is_stale,

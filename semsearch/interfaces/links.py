@@ -52,5 +52,9 @@ class PageLinks:
             passages=self._link(answer.passages),
         )
 
+    def link_citations(self, citations: Iterable[Citation]) -> tuple[Citation, ...]:
+        """Return copies of citations with their addresses."""
+        return self._link(citations)
+
     def _link(self, items: Iterable[_Item]) -> tuple[_Item, ...]:
         return tuple(replace(item, url=self.make_url(item.uri, item.start, item.end)) for item in items)

@@ -52,6 +52,8 @@ def test_admin_approves_and_everybody_who_sees_the_documents_gets_it(tmp_path: P
             "id": answer["id"], "owner": "desk", "stale": False, "reason": None, "lost": [],
         }  # fmt: skip
         assert client.get(listing).json() == {"approved": [approved]}
+        assert approved["citations"] == answer["citations"]
+        assert approved["citations"][0]["url"].startswith(f"{str(client.base_url).rstrip(chr(47))}/view/hb/")
         mark = {"id": answer["id"], "date": approved["approved"][:10]}
         returned = ask("reader").json()
         assert (returned["approved"], returned["answer"], returned["kind"]) == (mark, answer["answer"], answer["kind"])

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field
 
 from ....answers.approved_answers import MAX_TEXT_CHARACTERS
 from ...approval_view import ApprovedAnswerView, view_approved
 from ..dependencies import CallerDep, CollectionDep, IdParam, ServiceDep, json_response
 from ..json_route import JsonRoute
+from ..links import make_links
 from ..problems import error_responses
 from ..requests import RequestModel
 from .query import ANSWER_EXAMPLE
@@ -59,6 +60,7 @@ class ApprovedAnswersResponse:
     },
 )
 async def approve_answer(
+    request: Request,
     service: ServiceDep,
     caller: CallerDep,
     answer_id: IdParam,
@@ -70,7 +72,8 @@ async def approve_answer(
     """
     options = {} if body is None else body.model_dump()
     approve = partial(service.library.approve, answer_id, **options, caller=caller)
-    return json_response(view_approved(await service.run_write(approve)), 201)
+    approved = await service.run_write(approve)
+    return json_response(view_approved(approved, make_links(service, request.scope, approved.collection)), 201)
 
 
 @router.delete(
@@ -94,7 +97,8 @@ async def remove_approval(service: ServiceDep, caller: CallerDep, answer_id: IdP
         **error_responses("not_found", "conflict", "storage", "unavailable"),
     },
 )
-async def list_approved_answers(service: ServiceDep, collection: CollectionDep) -> Response:
+async def list_approved_answers(request: Request, service: ServiceDep, collection: CollectionDep) -> Response:
     """List the approved answers of all owners, the oldest first; `stale` ones are not returned to anyone."""
     approved = await service.run_read(collection.approved_answers)
-    return json_response(ApprovedAnswersResponse(list(map(view_approved, approved))))
+    links = make_links(service, request.scope, collection.name)
+    return json_response(ApprovedAnswersResponse([view_approved(each, links) for each in approved]))
