@@ -110,9 +110,9 @@ def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 patch.delenv(name)
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        config_home = Path(os.environ["XDG_CONFIG_HOME"])
+        own_settings = Path(os.environ["XDG_CONFIG_HOME"]) / "semsearch"
         yield
-    assert [*config_home.iterdir()] == [], "a test has left settings that the tests after it read"
+    assert not own_settings.exists(), "a test has left settings that the tests after it read"
 
 
 @pytest.fixture(autouse=True)

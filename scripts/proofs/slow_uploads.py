@@ -90,7 +90,7 @@ class Attacked:
 
 
 @contextmanager
-def run_attacked(folder: Path, workers: int, descriptors: int | None) -> Iterator[Attacked]:
+def run_attacked(folder: Path, workers: int, descriptors: int | None, other_collections: int = 0) -> Iterator[Attacked]:
     """Start a service with a collection `hb`, whose processes may open so many descriptors; stop it at the end."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(folder), "serve", "--port", "0", "--no-access-log"]
     set_limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (descriptors, descriptors)) if descriptors else None
@@ -104,9 +104,11 @@ def run_attacked(folder: Path, workers: int, descriptors: int | None) -> Iterato
     try:
         assert url, "the service did not print its URL"
         attacked = Attacked(process, int(url[1]), folder)
-        attacked.expect_ok("create", attacked.request("PUT", "/v1/collections/hb"))
-        for _ in range(4 * workers):  # opens the collection in each worker
-            attacked.expect_ok("warm up", attacked.request("PUT", _path("lamp"), b"The lamp is lit.", "text/plain"))
+        for name in ("hb", *(f"other{number}" for number in range(other_collections))):
+            attacked.expect_ok("create", attacked.request("PUT", f"/v1/collections/{name}"))
+            for _ in range(4 * workers):  # opens the collection in each worker
+                path = f"/v1/collections/{name}/documents/lamp"
+                attacked.expect_ok("warm up", attacked.request("PUT", path, b"The lamp is lit.", "text/plain"))
         yield attacked
     finally:
         process.terminate()
@@ -115,11 +117,16 @@ def run_attacked(folder: Path, workers: int, descriptors: int | None) -> Iterato
         process.stderr.close()
 
 
-def prove_slow_sockets(folder: Path, *, seconds: float, workers: int = 1) -> tuple[Sequence[float], list[str]]:
-    """Let slow sockets send a byte from time to time. Return how long /healthz took each time, and errors."""
+def prove_slow_sockets(
+    folder: Path, *, seconds: float, workers: int = 1, other_collections: int = 0
+) -> tuple[Sequence[float], list[str]]:
+    """Let slow sockets send a byte from time to time. Return how long /healthz took each time, and errors.
+
+    Other collections are open too, whose files take descriptors.
+    """
     head = f"POST {_SEARCH_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".encode()
     times = []
-    with run_attacked(folder, workers, DESCRIPTORS) as attacked, ExitStack() as stack:
+    with run_attacked(folder, workers, DESCRIPTORS, other_collections) as attacked, ExitStack() as stack:
         sockets = [stack.enter_context(attacked.connect()) for _ in range((DESCRIPTORS + 2) * workers)]
         for connection in sockets:
             _send(connection, head)
@@ -210,9 +217,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/prove slow_uploads", description=__doc__)
     parser.add_argument("--seconds", type=float, default=72, help="duration of the attack with slow sockets")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--other-collections", type=int, default=4, help="open beside the attacked one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        times, errors = prove_slow_sockets(Path(name) / "slow", seconds=options.seconds, workers=options.workers)
+        times, errors = prove_slow_sockets(
+            Path(name) / "slow",
+            seconds=options.seconds,
+            workers=options.workers,
+            other_collections=options.other_collections,
+        )
         print(f"/healthz answered {len(times)} times, the slowest in {max(times) * 1000:.0f} ms")
         memory, more_errors = prove_half_uploads(Path(name) / "half", workers=options.workers)
         print(f"memory before, during and after half-sent uploads: {', '.join(map(str, memory))} MB")

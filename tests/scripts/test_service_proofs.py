@@ -8,10 +8,12 @@ from proofs import cost, hang_ups, hostile_files, overload, slow_uploads
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_slow_sockets_lock_nobody_out(tmp_path: Path, workers: int) -> None:
-    """More slow sockets than descriptors: health checks and searches are answered."""
-    times, errors = slow_uploads.prove_slow_sockets(tmp_path / "indexes", seconds=1, workers=workers)
+@pytest.mark.parametrize(("workers", "other_collections"), [(1, 0), (2, 0), (1, 6)])
+def test_slow_sockets_lock_nobody_out(tmp_path: Path, workers: int, other_collections: int) -> None:
+    """More slow sockets than descriptors: health checks and searches are answered, also with many open files."""
+    times, errors = slow_uploads.prove_slow_sockets(
+        tmp_path / "indexes", seconds=1, workers=workers, other_collections=other_collections
+    )
     assert errors == []
     assert times
 

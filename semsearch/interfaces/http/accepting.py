@@ -15,16 +15,16 @@ MAX_ACCEPTS = 256
 class WaitingConnections:
     """The connections that wait at a listening socket; `make_protocol` serves each.
 
-    `has_room` tells whether so many more connections find a free descriptor. Where they do not, the event loop accepts
-    one after the other, and each may close another one first: without descriptors it would close new connections
-    without a response.
+    `has_room` tells whether so many more connections, up to one with a given descriptor, find a free one. Where they do
+    not, the event loop accepts one after the other, and each may close another one first: without descriptors it would
+    accept none for a second.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
-        has_room: Callable[[int], bool] = lambda count: True,
+        has_room: Callable[[int, int], bool] = lambda count, descriptor: True,
     ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
@@ -40,9 +40,9 @@ class WaitingConnections:
 
     def _accept_all(self) -> None:
         self._is_scheduled = False
-        loop = asyncio.get_running_loop()
+        loop, descriptor = asyncio.get_running_loop(), 0
         for _ in range(MAX_ACCEPTS):
-            if not self._has_room(len(self._tasks) + 1):
+            if not self._has_room(len(self._tasks) + 1, descriptor):
                 return
             try:
                 connection, _ = self._listener.accept()
@@ -52,3 +52,4 @@ class WaitingConnections:
             task = loop.create_task(loop.connect_accepted_socket(self._make_protocol, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            descriptor = connection.fileno()

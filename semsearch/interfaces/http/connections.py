@@ -4,6 +4,7 @@ Does not know HTTP: each connection says how long it has been waiting for its cl
 """
 
 import ipaddress
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,13 +51,17 @@ class ConnectionTable:
     max_descriptors: int
     """Connections and temporary files together."""
     max_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
+    end_descriptor: int = sys.maxsize
+    """A connection with this descriptor or a higher one closes another: files that are not counted took the others."""
     _addresses: dict[Evictable, str] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _file_count: int = 0
 
-    def add(self, connection: Evictable, address: str) -> bool:
+    def add(self, connection: Evictable, address: str, descriptor: int = 0) -> bool:
         """Add a connection, closing others if there is no room. Return whether it may stay; `remove` follows anyway."""
         has_room = self._make_room(1)
+        if descriptor >= self.end_descriptor:
+            has_room = self._evict_one(lambda _: True) and has_room
         if address and self._counts[address] >= self.max_per_address:
             has_room = self._evict_one(lambda other: self._addresses[other] == address) and has_room
         self._addresses[connection] = address
@@ -76,9 +81,10 @@ class ConnectionTable:
         """Number of open connections."""
         return len(self._addresses)
 
-    def has_room(self, count: int) -> bool:
-        """Return whether so many more connections have room without closing others."""
-        return len(self._addresses) + self._file_count + count <= self.max_descriptors
+    def has_room(self, count: int, descriptor: int = 0) -> bool:
+        """Return whether so many more connections, up to one with this descriptor, have room without closing others."""
+        is_free = descriptor < self.end_descriptor
+        return is_free and len(self._addresses) + self._file_count + count <= self.max_descriptors
 
     def add_file(self) -> bool:
         """Count the descriptor of a temporary file, closing connections if needed. Return False if none could be."""
@@ -121,7 +127,8 @@ def make_connection_table() -> ConnectionTable:
     if descriptor_limit == resource.RLIM_INFINITY:
         return ConnectionTable(limits.MAX_CONNECTIONS)
     reserved = max(limits.RESERVED_DESCRIPTORS, int(descriptor_limit * limits.RESERVED_DESCRIPTOR_SHARE))
-    return ConnectionTable(max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - reserved)))
+    max_descriptors = max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - reserved))
+    return ConnectionTable(max_descriptors, end_descriptor=descriptor_limit - limits.SPARE_DESCRIPTORS)
 
 
 def normalize_address(client: tuple[str, int] | None, proxies: TrustedProxies | None = None) -> str:

@@ -44,6 +44,8 @@ RESERVED_DESCRIPTORS = 32
 """Of those that the system allows a process, kept for the files of the library and for model servers; or a share."""
 RESERVED_DESCRIPTOR_SHARE = 0.125
 """Of more than 256; each open collection takes some."""
+SPARE_DESCRIPTORS = 16
+"""Where the files of the library take more than is kept for them: connections leave so many for others to be opened."""
 MAX_CONNECTIONS_PER_ADDRESS = 128
 """Of one process, except those from the loopback."""
 

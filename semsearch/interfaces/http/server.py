@@ -229,7 +229,8 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         super().connection_made(transport)
         assert isinstance(self.app, Application)
         self.early_refusal = self.app.early_refusal
-        if self._get_connections().add(self, normalize_address(self.client, self.app.trusted_proxies)):
+        address = normalize_address(self.client, self.app.trusted_proxies)
+        if self._get_connections().add(self, address, transport.get_extra_info("socket").fileno()):
             self._await_head()
         else:
             self._count_shed()

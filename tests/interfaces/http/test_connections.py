@@ -54,6 +54,21 @@ def fill(table: ConnectionTable, *ranks: EvictionRank | None, address: str = "")
     return connections
 
 
+def test_connection_near_the_last_descriptor_closes_another() -> None:
+    """Open collections may take more descriptors than are kept for them. If all are at work, it may not stay."""
+    table = ConnectionTable(100, end_descriptor=50)
+    slow, fast = fill(table, SLOW, FAST)
+    assert table.has_room(1, 49)
+    assert not table.has_room(1, 50)
+    assert table.add(FakeConnection(AT_WORK), "", 49)
+    assert not slow.is_evicted
+    assert table.add(FakeConnection(AT_WORK), "", 50)
+    assert (slow.is_evicted, fast.is_evicted) == (True, False)
+    assert table.add(FakeConnection(AT_WORK), "", 51)
+    assert not table.add(FakeConnection(AT_WORK), "", 50)
+    assert table.connection_count == 4
+
+
 def test_slowest_uploads_are_closed_first() -> None:
     """Then idle connections, then fast uploads; never one whose response is being made. Then there is no room."""
     table = ConnectionTable(6)
