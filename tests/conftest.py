@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -110,9 +111,18 @@ def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 patch.delenv(name)
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        own_settings = Path(os.environ["XDG_CONFIG_HOME"]) / "semsearch"
         yield
-    assert not own_settings.exists(), "a test has left settings that the tests after it read"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_are_left() -> Iterator[None]:
+    """Fail a test that leaves settings or trusted files, which the tests after it would read."""
+    yield
+    folders = [os.path.join(os.environ[name], "semsearch") for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME")]
+    left = [folder for folder in folders if os.path.exists(folder)]
+    for folder in left:  # so that only this test fails
+        shutil.rmtree(folder)
+    assert left == []
 
 
 @pytest.fixture(autouse=True)

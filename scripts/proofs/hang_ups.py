@@ -1,4 +1,4 @@
-"""Prove that a client that hangs up ends its call to the model server within a second.
+"""Prove that a client that hangs up ends its call to the model server within a second, in 99 of 100 cases at least.
 
 It hangs up before the first token or after it, with a stream or without, by an end or a reset of the connection, with
 nothing, requests, half a head or half an upload behind its question. No other call begins, and no traceback is logged.
@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,19 +101,19 @@ def hang_up(address: tuple[str, int], upstream: HangingUpstream, number: int, se
     rng, word = random.Random(seed * 1_000_003 + number), f"W{number:06}"
     behind = list(_BEHIND)[number // 2 % len(_BEHIND)]
     stream, close = rng.random() < 0.5, rng.choice((socket.socket.close, reset))
-    connection = socket.create_connection(address, timeout=WAIT_SECONDS)
-    connection.sendall(build_question(f"How long is parental leave of {word}?", stream=stream))
     place = f"{word}, {behind} behind it, stream {stream}"
-    if not _wait(lambda: word in upstream.called):
-        return None, f"{place}: the model server was not called"
-    connection.setblocking(False)
-    if data := _BEHIND[behind](word):
-        connection.send(data)
-    time.sleep(rng.uniform(0.0, MAX_PAUSE_SECONDS))
-    if word in upstream.closed_at:
-        return None, f"{place}: the call ended before the hang-up"
-    hung_up_at = time.monotonic()
-    close(connection)
+    with closing(socket.create_connection(address, timeout=WAIT_SECONDS)) as connection:
+        connection.sendall(build_question(f"How long is parental leave of {word}?", stream=stream))
+        if not _wait(lambda: word in upstream.called):
+            return None, f"{place}: the model server was not called"
+        connection.setblocking(False)
+        if data := _BEHIND[behind](word):
+            connection.send(data)
+        time.sleep(rng.uniform(0.0, MAX_PAUSE_SECONDS))
+        if word in upstream.closed_at:
+            return None, f"{place}: the call ended before the hang-up"
+        hung_up_at = time.monotonic()
+        close(connection)
     if not _wait(lambda: word in upstream.closed_at):
         return None, f"{place}: the call did not end"
     if upstream.called[word] > 1:

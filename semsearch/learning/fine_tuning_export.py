@@ -92,14 +92,14 @@ class ExportReport:
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """What the examples of one export are made from, beside the answers."""
+    """What all examples of one export share."""
 
     library: Library
     collection: Collection
     approved_texts: Mapping[str, str]
     """By the id of the answer."""
     prompt: Prompt | None
-    """The user's own one; None is the built-in one."""
+    """Of the prompt file in the settings; None is the built-in prompt."""
 
 
 def export_training_data(
@@ -112,7 +112,7 @@ def export_training_data(
 
     Only answers of the caller are used, unless the options say all owners; ForbiddenError then without the scope
     `admin`, or if the caller has a filter. Which of them are approved is known to a caller with this scope.
-    UnavailableError if the prompt file of the settings cannot be used.
+    UnavailableError if chat examples need the prompt file of the settings, and it cannot be used.
     """
     if not 0 <= options.held_out <= 0.5:
         raise InvalidError(f"the share of held-out examples is between 0 and 0.5, not {options.held_out:g}")
@@ -120,7 +120,7 @@ def export_training_data(
     name = options.collection
     collection = open_for_reports(library, name, caller) if options.all_owners else library.open(name, caller=caller)
     prompt_file = library.settings.prompt_file
-    prompt = None if prompt_file is None else read_prompt(prompt_file)
+    prompt = read_prompt(prompt_file) if prompt_file is not None and "chat" in options.kinds else None
     sources = _Sources(library, collection, _load_approved_texts(collection), prompt)
     built = [
         example

@@ -97,6 +97,8 @@ def test_own_prompt_is_in_the_messages(settings: Settings, server: FineTuningSer
         with pytest.raises(UnavailableError, match="prompt file cannot be read"):
             export_training_data(library, ExportOptions(tmp_path / "other", "default"))
         assert not (tmp_path / "other").exists()
+        report, _ = export(library, tmp_path / "triplets", kinds=("embedding",))
+        assert report.answers == 1
 
 
 def check_reply(prompt: str, reply: str) -> str:

@@ -8,7 +8,8 @@ from ...answers.profiles import PROFILES
 from ...core.config_files import get_nested
 from ...core.errors import ConflictError, InvalidError
 from ...core.names import validate_name
-from ...core.settings import Settings
+from ...core.settings import Settings, list_setting_sources
+from ...core.toml_edit import format_toml
 from ...core.types.answer_requests import Profile
 from . import output
 from .confirmation import confirm
@@ -28,7 +29,7 @@ def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) 
     if not model.strip() or not model.isprintable():
         raise InvalidError("the model's name is empty, or has a character that cannot be printed")
     target = read_target(context, _VERB)
-    changes = {f"profiles.{name}": {**_list_copied_values(context, target, name), "model": model}}
+    changes = {f"profiles.{name}": {**_list_copied_values(context, target, model, name), "model": model}}
     new_text = build_text(target.text, changes)
     Settings.load_file(
         replace(target.file, table=tomllib.loads(new_text))
@@ -39,25 +40,28 @@ def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) 
         confirm("Change it?", _VERB, yes=yes)
         write_target(target, new_text, _VERB)
     used = context.settings().profiles.get(name)
-    note = (
-        ""
-        if used and used.model == model
-        else f"\nhere another semsearch.toml sets the profile {name}: change it there"
-    )
+    note = "" if used and used.model == model else f"\nhere {_find_file(name)} sets the profile {name}: change it there"
     context.print_result(
         {"path": str(target.path), "profile": name, "model": model, "written": is_changed, "is_used": not note},
         lambda: f"the profile {name} uses {model}{note}\nnext: semsearch ask QUESTION --profile {name}",
     )
 
 
-def _list_copied_values(context: CliContext, target: Target, name: str) -> dict[str, Any]:
+def _find_file(name: str) -> str:
+    """Return the path of the configuration file that sets a profile."""
+    prefix = f"profiles.{name}."
+    origins = (source.origin for source in list_setting_sources() if source.name.startswith(prefix))
+    return next(filter(None, origins), "another configuration file")
+
+
+def _list_copied_values(context: CliContext, target: Target, model: str, name: str) -> dict[str, Any]:
     """Return the values of a built-in profile that the file does not have yet: a table in it replaces the profile."""
     if get_nested(target.file.table, f"profiles.{name}") is not None:
         return {}
     if name in context.settings().profiles:
         raise ConflictError(
-            f"the profile {name} is set in another semsearch.toml, which goes before your own file, {target.path};"
-            f" write model under [profiles.{name}] there"
+            f"the profile {name} is set in {_find_file(name)}, which goes before your own file, {target.path}; write"
+            f" model = {format_toml(model)} under [profiles.{name}] there"
         )
     profile = PROFILES.get(name, Profile())
     values = {field.name: getattr(profile, field.name) for field in fields(Profile)}

@@ -15,22 +15,27 @@ MAX_ACCEPTS = 256
 class WaitingConnections:
     """The connections that wait at a listening socket; `make_protocol` serves each.
 
-    `has_room` tells whether so many more connections, up to one with a given descriptor, find a free one. Where they do
-    not, the event loop accepts one after the other, and each may close another one first: without descriptors it would
-    accept none for a second.
+    `has_room` tells whether one more finds a free descriptor, by the number of those that were accepted here and are
+    not served yet. Where it does not, the event loop accepts one after the other, and each may close another one first:
+    without descriptors it would close new connections without a response.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
-        has_room: Callable[[int, int], bool] = lambda count, descriptor: True,
+        has_room: Callable[[int], bool] = lambda accepted_count: True,
     ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
         self._has_room = has_room
         self._is_scheduled = False
         self._tasks: set[asyncio.Task[object]] = set()
+
+    @property
+    def accepted_count(self) -> int:
+        """Number of connections that were accepted here and are not served yet."""
+        return len(self._tasks)
 
     def accept_later(self) -> None:
         """Accept those that wait, later in this iteration. To be called when the event loop has accepted one."""
@@ -40,9 +45,9 @@ class WaitingConnections:
 
     def _accept_all(self) -> None:
         self._is_scheduled = False
-        loop, descriptor = asyncio.get_running_loop(), 0
+        loop = asyncio.get_running_loop()
         for _ in range(MAX_ACCEPTS):
-            if not self._has_room(len(self._tasks) + 1, descriptor):
+            if not self._has_room(self.accepted_count):
                 return
             try:
                 connection, _ = self._listener.accept()
@@ -52,4 +57,3 @@ class WaitingConnections:
             task = loop.create_task(loop.connect_accepted_socket(self._make_protocol, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            descriptor = connection.fileno()

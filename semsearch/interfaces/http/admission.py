@@ -19,7 +19,7 @@ from .query_paths import parse_query_path
 
 _API_PREFIX = "/v1/"
 _RECOMMEND_PATH = re.compile(r"/v1/collections/[^/]+/recommend")
-"""A POST that changes nothing."""
+"""Path of a POST that is a read."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Admission:
         }
 
     def find_queue(self, method: str, path: str) -> WorkQueue | None:
-        """Return the queue of a request by its path as it was sent, or None for requests that are never refused."""
+        """Return the queue of a request by its path as it was sent, or None for requests without one."""
         query = parse_query_path(path)
         if query is not None:
             return self.queues[query.kind]

@@ -3,8 +3,11 @@
 Does not know HTTP: each connection says how long it has been waiting for its client, and closes itself.
 """
 
+import errno
 import ipaddress
-import sys
+import math
+import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +47,14 @@ class Evictable(Protocol):
         """Close it at once."""
 
 
+def count_open_descriptors() -> int | None:
+    """Return the number of open descriptors of this process; None if the system does not tell."""
+    try:
+        return len(os.listdir("/dev/fd")) - 1  # without that of the listing itself
+    except OSError as exc:
+        return _read_descriptor_limit() if exc.errno == errno.EMFILE else None  # none is left to list them
+
+
 @dataclass(slots=True)
 class ConnectionTable:
     """The open connections of one process, each with the address of its client; `""` is not counted by address."""
@@ -51,17 +62,20 @@ class ConnectionTable:
     max_descriptors: int
     """Connections and temporary files together."""
     max_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
-    end_descriptor: int = sys.maxsize
-    """A connection with this descriptor or a higher one closes another: files that are not counted took the others."""
+    descriptor_limit: int | None = None
+    """Of the process; None if it is so high that other files cannot matter."""
+    count_open: Callable[[], int | None] = count_open_descriptors
+    get_time: Callable[[], float] = time.monotonic
+    _other_count: int = 0
+    """Descriptors of other files, such as those of open collections, when they were last counted."""
+    _counted_at: float = -math.inf
     _addresses: dict[Evictable, str] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _file_count: int = 0
 
-    def add(self, connection: Evictable, address: str, descriptor: int = 0) -> bool:
+    def add(self, connection: Evictable, address: str) -> bool:
         """Add a connection, closing others if there is no room. Return whether it may stay; `remove` follows anyway."""
         has_room = self._make_room(1)
-        if descriptor >= self.end_descriptor:
-            has_room = self._evict_one(lambda _: True) and has_room
         if address and self._counts[address] >= self.max_per_address:
             has_room = self._evict_one(lambda other: self._addresses[other] == address) and has_room
         self._addresses[connection] = address
@@ -81,10 +95,18 @@ class ConnectionTable:
         """Number of open connections."""
         return len(self._addresses)
 
-    def has_room(self, count: int, descriptor: int = 0) -> bool:
-        """Return whether so many more connections, up to one with this descriptor, have room without closing others."""
-        is_free = descriptor < self.end_descriptor
-        return is_free and len(self._addresses) + self._file_count + count <= self.max_descriptors
+    def has_room(self, accepted_count: int) -> bool:
+        """Return whether one more connection has room without closing others, beside those that were just accepted."""
+        self._count_others(accepted_count)
+        return self._fits(accepted_count + 1)
+
+    def trim(self, accepted_count: int) -> None:
+        """Close connections where other files have taken their descriptors. To be called from time to time.
+
+        Without descriptors no connection is accepted any more, so `add` could not close one.
+        """
+        self._count_others(accepted_count)
+        self._make_room(accepted_count)
 
     def add_file(self) -> bool:
         """Count the descriptor of a temporary file, closing connections if needed. Return False if none could be."""
@@ -97,8 +119,31 @@ class ConnectionTable:
         """Stop counting the descriptor of a temporary file."""
         self._file_count -= 1
 
+    def _count_others(self, accepted_count: int) -> None:
+        """Count the descriptors of other files, unless that was done lately.
+
+        `accepted_count` is the number of connections that are open, but not in the table yet.
+        """
+        if self.descriptor_limit is None:
+            return
+        own_count = len(self._addresses) + self._file_count + accepted_count
+        is_scarce = 2 * (own_count + self._other_count) > self.descriptor_limit
+        interval = limits.SCARCE_DESCRIPTOR_COUNT_SECONDS if is_scarce else limits.DESCRIPTOR_COUNT_SECONDS
+        now = self.get_time()
+        if now - self._counted_at >= interval:
+            self._counted_at = now
+            open_count = self.count_open()
+            self._other_count = self._other_count if open_count is None else max(0, open_count - own_count)
+
+    def _fits(self, count: int) -> bool:
+        maximum = self.max_descriptors
+        if self.descriptor_limit is not None:
+            free = self.descriptor_limit - self._other_count - limits.SPARE_DESCRIPTORS
+            maximum = min(maximum, max(free, limits.MIN_CONNECTIONS))
+        return len(self._addresses) + self._file_count + count <= maximum
+
     def _make_room(self, count: int) -> bool:
-        while not self.has_room(count):
+        while not self._fits(count):
             if not self._evict_one(lambda _: True):
                 return False
         return True
@@ -121,14 +166,21 @@ class ConnectionTable:
 
 def make_connection_table() -> ConnectionTable:
     """Return a table for as many connections as this process may open descriptors, less those that it needs itself."""
-    import resource
-
-    descriptor_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptor_limit == resource.RLIM_INFINITY:
+    descriptor_limit = _read_descriptor_limit()
+    if descriptor_limit is None:
         return ConnectionTable(limits.MAX_CONNECTIONS)
     reserved = max(limits.RESERVED_DESCRIPTORS, int(descriptor_limit * limits.RESERVED_DESCRIPTOR_SHARE))
     max_descriptors = max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - reserved))
-    return ConnectionTable(max_descriptors, end_descriptor=descriptor_limit - limits.SPARE_DESCRIPTORS)
+    is_scarce = descriptor_limit < 4 * limits.MAX_CONNECTIONS
+    return ConnectionTable(max_descriptors, descriptor_limit=descriptor_limit if is_scarce else None)
+
+
+def _read_descriptor_limit() -> int | None:
+    """Return how many descriptors this process may have open; None if there is no limit."""
+    import resource
+
+    descriptor_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if descriptor_limit == resource.RLIM_INFINITY else descriptor_limit
 
 
 def normalize_address(client: tuple[str, int] | None, proxies: TrustedProxies | None = None) -> str:

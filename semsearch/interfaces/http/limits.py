@@ -45,7 +45,13 @@ RESERVED_DESCRIPTORS = 32
 RESERVED_DESCRIPTOR_SHARE = 0.125
 """Of more than 256; each open collection takes some."""
 SPARE_DESCRIPTORS = 16
-"""Where the files of the library take more than is kept for them: connections leave so many for others to be opened."""
+"""Connections leave so many free at least, whatever the files of the library take: for what is opened next."""
+MIN_CONNECTIONS = 8
+"""Of one process, if the files of the library take nearly all descriptors."""
+DESCRIPTOR_COUNT_SECONDS = 1.0
+"""Between two counts of the descriptors that are open."""
+SCARCE_DESCRIPTOR_COUNT_SECONDS = 0.1
+"""The same while more than half of them are."""
 MAX_CONNECTIONS_PER_ADDRESS = 128
 """Of one process, except those from the loopback."""
 

@@ -142,6 +142,7 @@ class _Server(StoppingServer):
     ) -> None:
         super().__init__(config, on_stopping)
         self._on_listening = on_listening
+        self._waiting: WaitingConnections | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets is not None
@@ -150,7 +151,7 @@ class _Server(StoppingServer):
             _Protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         assert isinstance(self.config.app, Application)
-        waiting = WaitingConnections(listener, make_protocol, self.config.app.connections.has_room)
+        waiting = self._waiting = WaitingConnections(listener, make_protocol, self.config.app.connections.has_room)
 
         def make_first_protocol(**_: object) -> _Protocol:
             waiting.accept_later()
@@ -160,6 +161,12 @@ class _Server(StoppingServer):
         await super().startup(sockets)
         if self.started:
             self._on_listening()
+
+    async def on_tick(self, counter: int) -> bool:
+        assert isinstance(self.config.app, Application)
+        if self._waiting is not None:
+            self.config.app.connections.trim(self._waiting.accepted_count)
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -229,8 +236,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         super().connection_made(transport)
         assert isinstance(self.app, Application)
         self.early_refusal = self.app.early_refusal
-        address = normalize_address(self.client, self.app.trusted_proxies)
-        if self._get_connections().add(self, address, transport.get_extra_info("socket").fileno()):
+        if self._get_connections().add(self, normalize_address(self.client, self.app.trusted_proxies)):
             self._await_head()
         else:
             self._count_shed()

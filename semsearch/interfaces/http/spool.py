@@ -1,5 +1,6 @@
 """A large request body in a temporary file without a name, which nobody else can open."""
 
+import errno
 import os
 import threading
 from io import FileIO
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...core.errors import StorageError, UnavailableError
+
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class SpooledFile:
@@ -29,9 +32,12 @@ class SpooledFile:
                 while rest:
                     rest = rest[self._file.write(rest) :]
             except OSError as exc:
+                if exc.errno in _NO_DESCRIPTORS:
+                    raise UnavailableError("too many files are open in the service; try again later") from exc
+                reason = os.strerror(exc.errno or 0)  # the text of the error may name folders of the service
                 raise StorageError(
-                    f"the request cannot be kept on the disk of the service while it arrives: {exc.strerror}; the"
-                    " operator of the service must free space, or make its data directory writable"
+                    f"the request cannot be kept on the disk of the service while it arrives: {reason}; the operator of"
+                    " the service must free space, or make its data directory writable"
                 ) from exc
 
     def open(self) -> BinaryIO:
@@ -57,5 +63,7 @@ def _open_unnamed_file(folder: Path) -> FileIO:
 
     try:
         return TemporaryFile(buffering=0, dir=folder)
-    except OSError:  # the folder is not made yet, or read-only
-        return TemporaryFile(buffering=0)
+    except OSError as exc:
+        if exc.errno in _NO_DESCRIPTORS:
+            raise
+        return TemporaryFile(buffering=0)  # the folder is not made yet, or read-only

@@ -158,10 +158,16 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
 """Each command with its arguments, a function of its JSON output, and the expected value of that function."""
 
 
+def keep_own_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `init`, `finetune use` and `config trust` write below a folder of the test."""
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(folder))
+
+
 @pytest.mark.slow
 def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --json a command prints one JSON value with the documented fields; `serve` prints no result."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
+    keep_own_settings(docs.parent / "own", monkeypatch)
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
     ids = {ANSWER_ID: "", KEY_ID: ""}
@@ -457,7 +463,7 @@ def test_data_of_a_newer_version_ends_with_an_exit_code_of_the_help(
     run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     """Each verb that reads the file exits with 4, and its help says that it may."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init and finetune use write there
+    keep_own_settings(docs.parent / "own", monkeypatch)
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("")
     run("ingest", "docs")

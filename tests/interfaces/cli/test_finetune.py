@@ -113,8 +113,8 @@ def test_profile_of_the_project_is_changed_where_it_is_set(run: Run, tmp_path: P
     own = tmp_path / "own" / "semsearch" / "semsearch.toml"
     refused = run("finetune", "use", "m2", "--profile", "desk", "--yes")
     assert (refused.returncode, refused.stdout) == (4, "")
-    assert "the profile desk is set in another semsearch.toml" in refused.stderr
-    assert "write model under [profiles.desk] there" in refused.stderr
+    assert f"the profile desk is set in {tmp_path / 'semsearch.toml'}" in refused.stderr
+    assert 'write model = "m2" under [profiles.desk] there' in refused.stderr
     assert not own.exists()
     own.parent.mkdir(parents=True)
     own.write_text('[profiles.desk]\nescalate_on = ["a person"]\n')

@@ -1,6 +1,7 @@
 """Bodies that arrive slowly, in large numbers or not at all, and large files on disk."""
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -14,7 +15,7 @@ import httpx
 import pytest
 from support.http_service import check_problem, document_path, fill_collection, run_service, send_raw
 
-from semsearch.core.errors import UnavailableError
+from semsearch.core.errors import StorageError, UnavailableError
 from semsearch.interfaces.http import limits, spool
 from semsearch.interfaces.http.bodies import RequestBody
 from semsearch.interfaces.http.spool import SpooledFile
@@ -221,6 +222,23 @@ def test_missing_folder_is_replaced_by_the_temporary_one(tmp_path: Path) -> None
     with file.open() as reader:
         assert reader.read() == LINE * 2
     file.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOENT, StorageError), (errno.ENOSPC, StorageError), (errno.EMFILE, UnavailableError)]
+)
+def test_error_of_a_temporary_file_names_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    """The client gets the kind of the error; too many open files are not the fault of the disk."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, f"no usable temporary folder found in ['{tmp_path}']")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    with pytest.raises(error) as info:
+        SpooledFile(tmp_path).write(LINE)
+    assert str(tmp_path) not in str(info.value)
 
 
 def test_file_of_an_ended_request_cannot_be_read(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Bounds on connections: their number, in total and by address, and which is closed when there is no room."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +24,7 @@ from semsearch.interfaces.http.connections import (
     IDLE,
     ConnectionTable,
     EvictionRank,
+    count_open_descriptors,
     normalize_address,
     rank_by_rate,
 )
@@ -54,19 +57,89 @@ def fill(table: ConnectionTable, *ranks: EvictionRank | None, address: str = "")
     return connections
 
 
-def test_connection_near_the_last_descriptor_closes_another() -> None:
-    """Open collections may take more descriptors than are kept for them. If all are at work, it may not stay."""
-    table = ConnectionTable(100, end_descriptor=50)
-    slow, fast = fill(table, SLOW, FAST)
-    assert table.has_room(1, 49)
-    assert not table.has_room(1, 50)
-    assert table.add(FakeConnection(AT_WORK), "", 49)
-    assert not slow.is_evicted
-    assert table.add(FakeConnection(AT_WORK), "", 50)
-    assert (slow.is_evicted, fast.is_evicted) == (True, False)
-    assert table.add(FakeConnection(AT_WORK), "", 51)
-    assert not table.add(FakeConnection(AT_WORK), "", 50)
-    assert table.connection_count == 4
+class Descriptors:
+    """The clock, and the descriptors of a process with a table of connections."""
+
+    def __init__(self, limit: int, others: int) -> None:
+        self.now = 100.0
+        self.others = others
+        self.accepted = 0
+        self.table = ConnectionTable(limit, descriptor_limit=limit, count_open=self.count, get_time=lambda: self.now)
+
+    def count(self) -> int:
+        """Return the number of open descriptors."""
+        return self.table.connection_count + self.accepted + self.others
+
+
+def test_connections_leave_descriptors_to_other_files() -> None:
+    """Open collections may take more than is kept for them; they are counted again after a while."""
+    descriptors = Descriptors(limit=100, others=20)
+    table, room = descriptors.table, 100 - 20 - limits.SPARE_DESCRIPTORS
+    assert table.has_room(0)
+    assert table.has_room(room - 1)
+    assert not table.has_room(room)
+    connections = fill(table, *[SLOW] * 40)
+    descriptors.others, room = 50, 100 - 50 - limits.SPARE_DESCRIPTORS
+    assert table.has_room(0)
+    descriptors.now += 2 * limits.SCARCE_DESCRIPTOR_COUNT_SECONDS
+    assert not table.has_room(0)
+    fill(table, AT_WORK)
+    assert table.connection_count == room
+    assert all(connection.is_evicted for connection in connections[: 41 - room])
+    assert not any(connection.is_evicted for connection in connections[41 - room :])
+    assert table.add_file()
+    assert table.connection_count == room - 1
+
+
+def test_connections_are_closed_while_none_can_be_accepted() -> None:
+    """Without descriptors nothing is added to the table, so it looks itself. A few connections always have room."""
+    descriptors = Descriptors(limit=100, others=20)
+    table = descriptors.table
+    table.trim(0)
+    fill(table, *[SLOW] * 60)
+    descriptors.others = 40
+    table.trim(0)
+    assert table.connection_count == 60
+    descriptors.now += 2 * limits.SCARCE_DESCRIPTOR_COUNT_SECONDS
+    table.trim(0)
+    assert table.connection_count == 100 - 40 - limits.SPARE_DESCRIPTORS
+    descriptors.others = 200
+    descriptors.now += 2 * limits.SCARCE_DESCRIPTOR_COUNT_SECONDS
+    table.trim(0)
+    assert table.connection_count == limits.MIN_CONNECTIONS
+
+
+def test_accepted_connections_are_no_other_files() -> None:
+    """Those that are not in the table yet leave it all the same room."""
+    descriptors = Descriptors(limit=100, others=20)
+    descriptors.accepted = 30
+    room = 100 - 20 - limits.SPARE_DESCRIPTORS
+    assert descriptors.table.has_room(30)
+    assert descriptors.table.has_room(room - 1)
+    assert not descriptors.table.has_room(room)
+
+
+def test_descriptors_of_this_process_are_counted() -> None:
+    """Also those that a library or another thread opens."""
+    before = count_open_descriptors()
+    with socket.socket(), socket.socket():
+        after = count_open_descriptors()
+    assert before is not None
+    assert after == before + 2
+
+
+def test_count_without_a_free_descriptor_is_the_limit() -> None:
+    """The list of the descriptors takes one itself; a count that is unknown would leave the service locked."""
+    code = (
+        "import os, resource\n"
+        "from semsearch.interfaces.http.connections import count_open_descriptors\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "try:\n"
+        "    while True: os.dup(0)\n"
+        "except OSError:\n"
+        "    os.write(1, str(count_open_descriptors()).encode())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"64"
 
 
 def test_slowest_uploads_are_closed_first() -> None:

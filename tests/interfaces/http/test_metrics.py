@@ -121,7 +121,7 @@ def test_refusals_are_counted_by_their_reason(
         check_problem(client.get("/v1/collections/hb/search?q=leave"), "unavailable", 503)
         check_problem(client.get("/v1/usage"), "unavailable", 503)
         monkeypatch.undo()
-        monkeypatch.setattr("semsearch.interfaces.http.connections.ConnectionTable.has_room", lambda *_: False)
+        monkeypatch.setattr("semsearch.interfaces.http.connections.ConnectionTable._fits", lambda *_: False)
         assert send_raw(client).startswith(b"HTTP/1.1 503 ")
         monkeypatch.undo()
         series = read_series(client)
