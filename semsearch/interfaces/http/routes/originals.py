@@ -30,7 +30,9 @@ _PDF_POLICY = "frame-ancestors 'none'"
         200: {
             "description": "The bytes of the source, with its media type; `ETag` is their SHA-256.",
             "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}, "example": "# Leave..."}
+                # the second for any other media type: generators of clients know the first one
+                media_type: {"schema": {"type": "string", "format": "binary"}, "example": "# Leave..."}
+                for media_type in ("application/octet-stream", "*/*")
             },
         },
         **error_responses("not_found", "conflict", "storage", "unavailable"),
