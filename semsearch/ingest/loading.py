@@ -6,15 +6,18 @@ crash its parser.
 """
 
 import hashlib
+import os
+import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from ..core.cancellation import Cancellation
 from ..core.errors import NothingToIndexError, SemsearchError, StorageError, TooLargeError
@@ -41,6 +44,8 @@ READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}.{ROLES_VERSION}"
 READER_THREADS = 2
 FETCH_BATCH_SIZE = 4
 """Sources that one task fetches: a task for each source would cost more than the read itself."""
+LARGE_SOURCE_BYTES = 16 << 20
+"""Larger files are read one after the other: their bytes are in memory until a reader process has read them."""
 PREFETCH_BATCHES = 3
 """Batches that are being fetched, or wait behind a slow one."""
 
@@ -63,6 +68,7 @@ class SourceLoader:
     _in_process_bytes: list[int] = field(default_factory=list)
     """Sizes of the texts that this process has read."""
     _seen_uris: set[str] = field(default_factory=set)
+    _large_source_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self, sources: Iterable[FoundSource]) -> Iterator[ChunkedDocument | IngestResult]:
         """Yield the chunked documents, or the results of unchanged and unreadable sources; prefetch a few batches."""
@@ -93,7 +99,13 @@ class SourceLoader:
         self, stored_version: StoredVersion | None, source: Source
     ) -> "_FetchedText | ChunkedDocument | IngestResult":
         source = replace(source, metadata=validate_metadata(source.metadata))
-        data = _read_bytes(source)
+        with ExitStack() as turn:
+            data = _read_bytes(source, lambda: turn.enter_context(self._large_source_lock))
+            return self._load(source, data, stored_version)
+
+    def _load(
+        self, source: Source, data: bytes, stored_version: StoredVersion | None
+    ) -> "_FetchedText | ChunkedDocument | IngestResult":
         sha256 = hashlib.sha256(data).hexdigest()
         if _is_unchanged(source, sha256, stored_version) and not self._misses_original(source, data, stored_version):
             return PutResult(source.uri, "unchanged", 0)
@@ -190,9 +202,21 @@ def _read_or_failure(source: FoundSource, read: Callable[[Source], _T]) -> _T | 
     except NothingToIndexError as exc:
         return Skip(source.uri, str(exc))
     except SemsearchError as exc:
+        _clear_frames(exc)
         return Failure(source.uri, str(exc), exc.name)
     except OSError as exc:
+        _clear_frames(exc)
         return Failure(source.uri, f"it cannot be read: {exc.strerror or exc}", StorageError.name)
+
+
+def _clear_frames(exc: BaseException | None) -> None:
+    """Clear the variables in the frames of an error: an error that is one of them keeps the bytes of a file alive.
+
+    The cycle would be freed by a later collection, after more files have been read.
+    """
+    while exc is not None:
+        traceback.clear_frames(exc.__traceback__)
+        exc = exc.__cause__ or exc.__context__
 
 
 def _is_unchanged(source: Source, sha256: str, stored_version: StoredVersion | None) -> bool:
@@ -236,12 +260,23 @@ def _get_root_name(source: Source) -> str | None:
     return source.root.name if source.root else None
 
 
-def _read_bytes(source: Source) -> bytes:
+def _read_bytes(source: Source, wait_for_turn: Callable[[], object]) -> bytes:
+    """Return the bytes of a source; a large file first waits for its turn. TooLargeError above the limit."""
     with source.open() as file:
+        if _find_file_size(file) > LARGE_SOURCE_BYTES:
+            wait_for_turn()
         data = file.read(MAX_SOURCE_BYTES + 1)
     if len(data) > MAX_SOURCE_BYTES:
         raise TooLargeError(f"it is larger than the limit of {MAX_SOURCE_BYTES >> 20} MiB; split it")
     return data
+
+
+def _find_file_size(file: BinaryIO) -> int:
+    """Return the size of a file; 0 for a stream that is none."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _describe_document(source: Source, sha256: str, size: int) -> Document:
