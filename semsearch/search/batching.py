@@ -60,7 +60,7 @@ class SearchBatcher:
         """Return the hits of a search; it runs in one batch with the searches that arrive at the same time.
 
         `on_ranked` is called when the batch has its hits: unless it ran on the executor, before the event loop reads
-        from its connections again, so whoever bounds the number of waiting searches can let in as many as it had.
+        from its connections again, so a caller that bounds the waiting searches can admit as many new ones.
         """
         if not all(self._store.is_filter_cached(filter) for filter in _collect_filters(search)):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._prefetch_filters, search)

@@ -13,7 +13,7 @@ from semsearch.core.settings import Settings
 from semsearch.ingest import loading
 
 
-class Held:
+class FakeContent:
     """Stands for the bytes of a file: it can be seen whether it is freed."""
 
 
@@ -23,8 +23,8 @@ def test_an_unreadable_file_frees_its_bytes(tmp_path: Path, monkeypatch: pytest.
     read = loading.SourceLoader._read_in_worker
 
     def read_and_hold(self: loading.SourceLoader, *arguments: object) -> object:
-        held = Held()
-        references.append(weakref.ref(held))
+        content = FakeContent()
+        references.append(weakref.ref(content))
         return read(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loading.SourceLoader, "_read_in_worker", read_and_hold)

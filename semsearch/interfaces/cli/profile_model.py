@@ -40,14 +40,18 @@ def set_profile_model(context: CliContext, model: str, name: str, *, yes: bool) 
         confirm("Change it?", _VERB, yes=yes)
         write_target(target, new_text, _VERB)
     used = context.settings().profiles.get(name)
-    note = "" if used and used.model == model else f"\nhere {_find_file(name)} sets the profile {name}: change it there"
+    note = (
+        ""
+        if used and used.model == model
+        else f"\nhere {_find_profile_file(name)} sets the profile {name}: change it there"
+    )
     context.print_result(
         {"path": str(target.path), "profile": name, "model": model, "written": is_changed, "is_used": not note},
         lambda: f"the profile {name} uses {model}{note}\nnext: semsearch ask QUESTION --profile {name}",
     )
 
 
-def _find_file(name: str) -> str:
+def _find_profile_file(name: str) -> str:
     """Return the path of the configuration file that sets a profile."""
     prefix = f"profiles.{name}."
     origins = (source.origin for source in list_setting_sources() if source.name.startswith(prefix))
@@ -60,8 +64,8 @@ def _list_copied_values(context: CliContext, target: Target, model: str, name: s
         return {}
     if name in context.settings().profiles:
         raise ConflictError(
-            f"the profile {name} is set in {_find_file(name)}, which goes before your own file, {target.path}; write"
-            f" model = {format_toml(model)} under [profiles.{name}] there"
+            f"the profile {name} is set in {_find_profile_file(name)}, which goes before your own file, {target.path};"
+            f" write model = {format_toml(model)} under [profiles.{name}] there"
         )
     profile = PROFILES.get(name, Profile())
     values = {field.name: getattr(profile, field.name) for field in fields(Profile)}
